@@ -1,0 +1,78 @@
+"""What one element of each elementwise function costs.
+
+A transcendental is one call of exp, log, sqrt, pow, erf or a trigonometric function; a sign
+flip, a copy and a select are free. Composite activations are counted as Keras writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from costlens.cost.cost import ZERO, Cost
+
+_ADD, _MUL, _DIV = Cost(adds=1), Cost(muls=1), Cost(divs=1)
+_CMP, _TRN = Cost(comparisons=1), Cost(transcendentals=1)
+
+
+def _each(names: str, cost: Cost) -> dict[str, Cost]:
+    return dict.fromkeys(names.split(), cost)
+
+
+_SIGMOID = _TRN
+_SOFTPLUS = 2 * _TRN + _ADD
+
+UNARY: Mapping[str, Cost] = {
+    **_each("identity negative abs sign conj real imag copy stop_gradient not bit", ZERO),
+    **_each("floor ceil round trunc logical_not bitwise_not isfinite isinf isnan heaviside", _CMP),
+    **_each("isneginf isposinf isreal signbit nan_to_num", _CMP),
+    **_each("exp exp2 expm1 log log2 log10 log1p sqrt rsqrt cbrt sin cos tan sinh cosh tanh", _TRN),
+    **_each("arcsin arccos arctan arcsinh arccosh arctanh erf erfc erfinv sigmoid i0 angle", _TRN),
+    **_each("square deg2rad rad2deg scale", _MUL),
+    **_each("reciprocal", _DIV),
+    **_each("sinc", _TRN + _MUL + _DIV + _CMP),
+    # activations
+    "relu": _CMP,
+    "relu6": 2 * _CMP,
+    "clip": 2 * _CMP,
+    "leaky_relu": _CMP + _MUL,
+    "threshold": _CMP,
+    "hard_shrink": 2 * _CMP,
+    "soft_shrink": 2 * _CMP + _ADD,
+    "tanh_shrink": _TRN + _ADD,
+    "elu": _CMP + _TRN + _ADD + _MUL,
+    "celu": _CMP + _TRN + _ADD + _MUL + _DIV,
+    "selu": _CMP + _TRN + _ADD + 2 * _MUL,
+    "softplus": _SOFTPLUS,
+    "softsign": _ADD + _DIV,
+    "squareplus": 2 * _ADD + 2 * _MUL + _TRN,
+    "log_sigmoid": _SOFTPLUS,
+    "sparse_plus": 2 * _CMP + _ADD + 2 * _MUL,
+    "sparse_sigmoid": 2 * _CMP + _ADD + _MUL,
+    "silu": _SIGMOID + _MUL,
+    "hard_sigmoid": 2 * _CMP + _ADD + _DIV,
+    "hard_silu": 2 * _CMP + _ADD + _DIV + _MUL,
+    "hard_tanh": 2 * _CMP,
+    "gelu": _TRN + _ADD + 3 * _MUL,  # 0.5 x (1 + erf(x / √2))
+    "gelu_tanh": _TRN + 2 * _ADD + 6 * _MUL,  # 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))
+    "mish": _SOFTPLUS + _TRN + _MUL,
+}
+"""Cost of one element, by function name."""
+
+BINARY: Mapping[str, Cost] = {
+    **_each("add subtract", _ADD),
+    **_each("multiply", _MUL),
+    **_each("divide floor_divide mod fmod", _DIV),
+    **_each("divide_no_nan", _DIV + _CMP),
+    **_each("maximum minimum fmax fmin equal not_equal less less_equal greater", _CMP),
+    **_each("greater_equal logical_and logical_or logical_xor", _CMP),
+    **_each("bitwise_and bitwise_or bitwise_xor left_shift right_shift copysign nextafter", ZERO),
+    **_each("power arctan2", _TRN),
+    **_each("prelu", _CMP + _MUL),
+    **_each("heaviside", 2 * _CMP),
+    **_each("hypot", 2 * _MUL + _ADD + _TRN),
+    **_each("ldexp", _TRN + _MUL),
+    **_each("logaddexp logaddexp2", 2 * _TRN + 2 * _ADD + _CMP),
+    **_each("isclose", 3 * _ADD + _MUL + _CMP),
+    **_each("squared_difference", _ADD + _MUL),
+}
+"""Cost of one output element, by function name."""

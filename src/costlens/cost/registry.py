@@ -1,0 +1,76 @@
+"""Which rule prices which op, which ops only move data, which are views; and ``price``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from costlens.cost import rules
+from costlens.cost.cost import ZERO, Call, Cost
+from costlens.ir.graph import Graph, Node
+from costlens.ir.ops import OPS
+
+Rule = Callable[[Call], Cost]
+
+
+def free(call: Call) -> Cost:
+    """Data movement: no arithmetic."""
+    return ZERO
+
+
+RULES: Mapping[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        rules.conv,
+        rules.conv_transpose,
+        rules.einsum,
+        rules.unary,
+        rules.binary,
+        rules.batch_norm,
+        rules.norm,
+        rules.softmax,
+        rules.reduce,
+        rules.cumulative,
+        rules.pool,
+        rules.adaptive_pool,
+        rules.resize,
+        rules.scatter,
+    )
+}
+"""Ops with arithmetic, and what it costs."""
+
+MOVES = frozenset(
+    "input select transpose concat slice pad gather broadcast rearrange cast fill stack"
+    .split()
+)
+"""Ops that move or make data and compute nothing."""
+
+VIEWS = frozenset(name for name, spec in OPS.items() if spec.storage == "view")
+"""Ops that cost nothing at all."""
+
+UNCOUNTED: Mapping[str, frozenset[str]] = {
+    "opaque": frozenset({"flops"}),
+    "unknown": frozenset({"macs", "macs_valid", "flops", "bytes_moved", "peak_memory_bytes"}),
+}
+"""Ops whose figures are unknown, and which figures: totals that contain one are lower bounds."""
+
+
+def price(graph: Graph, rules: Mapping[str, Rule] = RULES) -> tuple[Cost, ...]:
+    """The cost of each node, in order, repeats included.
+
+    Bytes: operands read once and results written once, for every node that is neither a view
+    nor an epilogue. An op in UNCOUNTED costs what is known of it.
+    """
+    return tuple(_price(node, graph, rules) for node in graph.nodes)
+
+
+def _price(node: Node, graph: Graph, rules: Mapping[str, Rule]) -> Cost:
+    if node.op in VIEWS or node.repeat == 0:
+        return ZERO
+    values = graph.values
+    operands = tuple([values[v] for v in node.operands])
+    outputs = tuple([values[v] for v in node.outputs])
+    cost = rules.get(node.op, free)(Call(operands, outputs, node.attrs))
+    if node.op != "input" and node.name not in graph.epilogues:
+        read = sum([values[v].nbytes for v in dict.fromkeys(node.operands)])
+        cost += Cost(bytes_read=read, bytes_written=sum([t.nbytes for t in outputs]))
+    return cost * node.repeat

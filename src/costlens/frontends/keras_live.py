@@ -1,0 +1,232 @@
+"""A live Functional or Sequential Keras model → Program. Never runs it, never makes a weight."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from costlens.errors import InputError
+from costlens.frontends.layercall import (
+    Constant,
+    Layer,
+    Opaque,
+    Program,
+    ProgramInput,
+    Ref,
+    Step,
+    Stored,
+    Tree,
+    map_leaves,
+)
+from costlens.frontends.lowering import LOWERINGS
+from costlens.frontends.lowering.run import lower
+from costlens.frontends.program import layer_key
+from costlens.frontends.sizes import InputShape, settle
+from costlens.ir.graph import Graph
+from costlens.ir.types import TensorType
+
+_BEHAVIOUR = (
+    "call", "__call__", "build", "compute_output_shape", "compute_output_spec", "compute_mask",
+    "quantized_call", "add_weight",
+)  # fmt: skip
+
+
+def read_model(model: Any) -> Program:
+    """The program of a built Functional or Sequential model.
+
+    Raises InputError for a subclassed or unbuilt model, which has no graph to read.
+    """
+    return _Reader().program(model)
+
+
+def function_of(model: Any) -> Any | None:
+    """The Functional graph behind a model, or None where its ``call`` is its own."""
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        own_call = type(model).call is not keras.Sequential.call
+        return None if own_call else getattr(model, "_functional", None)
+    functional = next((c for c in type(model).__mro__ if c.__name__ == "Functional"), None)
+    if functional is None or type(model).call is not functional.call:
+        return None
+    return model if getattr(model, "_nodes_by_depth", None) is not None else None
+
+
+def read_graph(
+    model: Any,
+    batch: int | None = None,
+    input_shape: InputShape = None,
+    dims: Mapping[str, int] | None = None,
+) -> Graph:
+    """The graph of a built Functional or Sequential model, every layer call checked against it."""
+    program = read_model(model)
+    types, resized = settle(program.inputs, batch, input_shape)
+    return lower(program, LOWERINGS, types, dims, resized)
+
+
+class _Reader:
+    """Numbers tensors and remembers layers, so that a shared layer is one object."""
+
+    def __init__(self) -> None:
+        self.layers: dict[int, Layer] = {}
+
+    def program(self, model: Any) -> Program:
+        function = function_of(model)
+        if function is None:
+            raise InputError(
+                str(model.name),
+                f"{type(model).__name__} is a subclassed or unbuilt model, which is not read yet",
+                "Pass a Functional or Sequential model, built with an Input.",
+            )
+        numbers: dict[int, int] = {}
+
+        def leaf(value: Any) -> Any:
+            return _leaf(value, numbers)
+
+        inputs = tuple(
+            ProgramInput(
+                numbers.setdefault(id(x), len(numbers)),
+                _input_name(x),
+                tuple(x.shape),
+                _dtype(x),
+            )
+            for x in function._inputs
+        )
+        steps, called = [], set()
+        for depth in sorted(function._nodes_by_depth, reverse=True):
+            for node in function._nodes_by_depth[depth]:
+                if node.is_input or id(node.outputs[0]) in numbers:
+                    continue
+                called.add(id(node.operation))
+                args = map_leaves(leaf, _plain(node.arguments.args))
+                kwargs = map_leaves(leaf, _plain(node.arguments.kwargs))
+                made = tuple(numbers.setdefault(id(x), len(numbers)) for x in node.outputs)
+                expected = tuple((tuple(x.shape), _dtype(x)) for x in node.outputs)
+                steps.append(Step(self.layer(node.operation), args, kwargs, made, expected))
+        outputs = map_leaves(leaf, _plain(function._outputs_struct))
+        held = self._uncalled(model, called | {id(function)})
+        return Program(str(model.name), inputs, tuple(steps), outputs, held)
+
+    def _uncalled(self, model: Any, called: set[int]) -> tuple[Layer, ...]:
+        """Layers with weights that the model tracks and its graph does not call."""
+        return tuple(
+            self.layer(layer)
+            for layer in getattr(model, "_layers", ())
+            if id(layer) not in called and not _is_input(layer) and getattr(layer, "weights", ())
+        )
+
+    def layer(self, operation: Any) -> Layer:
+        known = self.layers.get(id(operation))
+        if known is None:
+            known = self.layers[id(operation)] = self._layer(operation)
+        return known
+
+    def _layer(self, operation: Any) -> Layer:
+        name, identity = str(operation.name), ("live", id(operation))
+        cls = type(operation)
+        if function_of_layer(operation):
+            key = f"layer:{cls.__name__}"
+            return Layer(key, name, {}, identity, program=self.program(operation))
+        key, reason = _builtin_key(cls)
+        stored = _stored(operation)
+        config, problem = _config(operation)
+        return Layer(key, name, config, identity, stored, None, reason or problem)
+
+
+def function_of_layer(operation: Any) -> bool:
+    """Whether a layer is a container whose graph can be read."""
+    return hasattr(operation, "layers") and function_of(operation) is not None
+
+
+def _builtin_key(cls: type) -> tuple[str, str]:
+    """The key of Keras's class that behaves as ``cls`` does, and why there is none.
+
+    A subclass that overrides nothing that decides its weights or its computation is read as
+    the class of Keras that it extends.
+    """
+    own = cls
+    while cls.__module__.split(".")[0] != "keras":
+        if any(name in vars(cls) for name in _BEHAVIOUR):
+            return f"custom:{own.__name__}", f"{own.__name__} is a custom layer"
+        cls = cls.__mro__[1]
+    if cls.__name__ in ("Layer", "Model", "Operation"):
+        return f"custom:{own.__name__}", f"{own.__name__} is a custom layer"
+    return layer_key(cls.__module__, cls.__name__), ""
+
+
+def _config(operation: Any) -> tuple[Mapping[str, Any], str]:
+    """An operation's config, or its plain attributes where Keras cannot give one."""
+    try:
+        return operation.get_config(), ""
+    except Exception:  # a user's get_config may raise anything
+        plain = (int, float, str, bool, tuple, list, type(None))
+        attributes = {
+            key: value
+            for key, value in vars(operation).items()
+            if not key.startswith("_") and isinstance(value, plain)
+        }
+        return attributes, ""
+
+
+def _stored(operation: Any) -> tuple[Stored, ...]:
+    owners: dict[int, Any] = {}
+    for layer in _flatten(operation):
+        for variable in getattr(layer, "_trainable_variables", ()):
+            owners[id(variable)] = layer
+    stored = []
+    for variable in getattr(operation, "weights", ()):
+        owner = owners.get(id(variable))
+        trainable = bool(variable.trainable)
+        frozen = not trainable and owner is not None and bool(owner.trainable)
+        type_ = TensorType(tuple(variable.shape), str(variable.dtype))
+        stored.append(Stored(str(variable.name), type_, trainable, id(variable), frozen))
+    return tuple(stored)
+
+
+def _flatten(operation: Any) -> Sequence[Any]:
+    flatten: Callable[[], Sequence[Any]] | None = getattr(operation, "_flatten_layers", None)
+    return list(flatten()) if flatten else []
+
+
+def _plain(tree: Any) -> Tree:
+    """Keras's tracked containers as plain lists, tuples and dicts."""
+    if isinstance(tree, tuple):
+        return tuple(_plain(item) for item in tree)
+    if isinstance(tree, list):
+        return [_plain(item) for item in tree]
+    if isinstance(tree, Mapping):
+        return {key: _plain(item) for key, item in tree.items()}
+    return tree
+
+
+def _leaf(value: Any, numbers: Mapping[int, int]) -> Any:
+    if hasattr(value, "_keras_history") and id(value) in numbers:
+        return Ref(numbers[id(value)])
+    if value is None or value is ... or isinstance(value, (bool, int, float, complex, str, slice)):
+        return value
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        shape = tuple(value.shape)
+        if not shape and hasattr(value, "item") and not hasattr(value, "_keras_history"):
+            return value.item()
+        if all(isinstance(n, int) for n in shape):
+            return Constant(TensorType(shape, _dtype(value)), id(value))
+    if inspect.isclass(value) or callable(value):
+        return Opaque(getattr(value, "__name__", type(value).__name__))
+    return Opaque(type(value).__name__)
+
+
+def _dtype(value: Any) -> str:
+    dtype = value.dtype
+    name = str(getattr(dtype, "name", dtype))
+    return {"object": "string"}.get(name, name)
+
+
+def _input_name(tensor: Any) -> str:
+    history = getattr(tensor, "_keras_history", None)
+    operation = getattr(history, "operation", None)
+    return str(getattr(operation, "name", None) or tensor.name)
+
+
+def _is_input(layer: Any) -> bool:
+    return type(layer).__name__ == "InputLayer"

@@ -1,0 +1,198 @@
+"""What both Keras readers produce: a program of layer calls, free of any framework.
+
+A ``Program`` is a Functional model as it was written: layers, and calls of them on references.
+Binding it to concrete input types and running it through the lowering gives ``LayerCall``s
+(concrete tensors in place of references) and, from them, a graph. The same program may be run
+at several sizes; an inner model is a ``Layer`` that holds a program of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from costlens.ir.types import Shape, TensorType
+
+Tree = Any
+"""Nested lists, tuples and dicts of leaves."""
+
+PartialShape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A tensor of the enclosing program, by number."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A captured array or a variable outside ``model.weights``; ``key`` tells it apart."""
+
+    type: TensorType
+    key: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A leaf that cannot be described without running it: a callable, a foreign object."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A variable that a layer holds, as the model stores it; ``key`` is its identity.
+
+    ``frozen`` marks a variable that was made non-trainable by hand, which no config says.
+    """
+
+    name: str
+    type: TensorType
+    trainable: bool
+    key: Hashable
+    frozen: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Layer:
+    """A layer or operation: its class, its config, and what a container holds inside.
+
+    ``key`` is ``layer:Dense`` or ``op:Add`` for Keras's own classes and ``custom:Name`` for
+    others. ``stored`` is None where only a config is known. ``unreadable`` says why a layer is
+    not lowered, whatever its class.
+    """
+
+    key: str
+    name: str
+    config: Mapping[str, Any]
+    identity: Hashable
+    stored: tuple[Stored, ...] | None = None
+    program: Program | None = None
+    unreadable: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The class name."""
+        return self.key.partition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call in a program. ``expected`` holds Keras's own output types where it told them."""
+
+    layer: Layer
+    args: tuple[Tree, ...]
+    kwargs: Mapping[str, Tree]
+    outputs: tuple[int, ...]
+    expected: tuple[tuple[PartialShape, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInput:
+    """An input of a program; None in ``shape`` is left open."""
+
+    value: int
+    name: str
+    shape: PartialShape
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Program:
+    """A Functional or Sequential model: inputs, calls in Keras's run order, output tree."""
+
+    name: str
+    inputs: tuple[ProgramInput, ...]
+    steps: tuple[Step, ...]
+    outputs: Tree
+    uncalled: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A concrete tensor during lowering: its value id, its type, the mask that travels on it.
+
+    A mask is made where it is first read: ``mask`` is a thunk or None.
+    """
+
+    id: str
+    type: TensorType
+    mask: Callable[[], Tensor] | None = field(default=None, compare=False)
+
+    @property
+    def shape(self) -> Shape:
+        """The concrete shape."""
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        """The dtype name."""
+        return self.type.dtype
+
+    @property
+    def rank(self) -> int:
+        """Number of axes."""
+        return len(self.type.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCall:
+    """One call as the lowering sees it: a layer, and concrete ``args`` and ``kwargs``.
+
+    Leaves are Tensors (constants too, by then), Opaques, or plain values.
+    """
+
+    layer: Layer
+    args: tuple[Tree, ...]
+    kwargs: Mapping[str, Tree]
+    expected: tuple[tuple[PartialShape, str], ...] = ()
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The layer's config."""
+        return self.layer.config
+
+    @property
+    def x(self) -> Tensor:
+        """The first tensor of the call."""
+        for leaf in leaves((self.args, self.kwargs)):
+            if isinstance(leaf, Tensor):
+                return leaf
+        raise ValueError("the call has no tensor argument")
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Every tensor of the call, in order."""
+        return [x for x in leaves((self.args, self.kwargs)) if isinstance(x, Tensor)]
+
+    def arg(self, position: int, name: str, default: Tree = None) -> Tree:
+        """The argument at a position, or by name, or the default where it was not given."""
+        if position < len(self.args):
+            return self.args[position]
+        return self.kwargs.get(name, default)
+
+
+def leaves(tree: Tree) -> Iterator[Any]:
+    """Leaves of a tree in order; dicts in key order, as Keras flattens them."""
+    if isinstance(tree, (list, tuple)):
+        for item in tree:
+            yield from leaves(item)
+    elif isinstance(tree, Mapping):
+        for key in sorted(tree):
+            yield from leaves(tree[key])
+    else:
+        yield tree
+
+
+def map_leaves(fn: Callable[[Any], Any], tree: Tree) -> Tree:
+    """The same tree with every leaf replaced."""
+    if isinstance(tree, tuple):
+        return tuple([map_leaves(fn, item) for item in tree])
+    if isinstance(tree, list):
+        return [map_leaves(fn, item) for item in tree]
+    if isinstance(tree, Mapping):
+        return {key: map_leaves(fn, item) for key, item in tree.items()}
+    return fn(tree)

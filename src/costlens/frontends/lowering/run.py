@@ -1,0 +1,249 @@
+"""Run a program of layer calls through the lowerings, at concrete sizes: Program → Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from costlens.errors import CostlensError, LoweringError
+from costlens.frontends.layercall import (
+    Constant,
+    Layer,
+    LayerCall,
+    PartialShape,
+    Program,
+    Ref,
+    Tensor,
+    Tree,
+    leaves,
+    map_leaves,
+)
+from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
+from costlens.frontends.lowering.masks import NO_AUTOCAST, PASSES_MASK
+from costlens.frontends.lowering.policy import read_policy
+from costlens.ir.graph import Graph, Origin
+from costlens.ir.types import TensorType, is_float
+
+
+def lower(
+    program: Program,
+    table: Mapping[str, Lowering],
+    input_types: Sequence[TensorType],
+    dims: Mapping[str, int] | None = None,
+    resized: bool = False,
+) -> Graph:
+    """The graph of a program at these input types.
+
+    ``table`` maps layer keys to lowerings. Every call with known output types is checked
+    against them; ``resized`` says that a fixed dimension was overridden, so that Keras's own
+    shapes no longer hold. Raises LoweringError naming the layer where a call disagrees.
+    """
+    b = Builder(program.name, dims)
+    runner = _Runner(b, table, not resized)
+    inputs = []
+    for declared, type_ in zip(program.inputs, input_types, strict=True):
+        layer = Layer("layer:InputLayer", declared.name, {}, ("input", declared.name))
+        with b.open_row(layer):
+            inputs.append(b.emit("input", (), shape=type_.shape, dtype=type_.dtype))
+    outputs = runner.program(program, inputs)
+    runner.uncalled(program, ())
+    return b.graph(inputs, [x for x in leaves(outputs) if isinstance(x, Tensor)])
+
+
+class _Runner:
+    """Interprets programs; ``table`` and the checks are the same all the way down."""
+
+    def __init__(self, b: Builder, table: Mapping[str, Lowering], checked: bool) -> None:
+        self.b, self.table, self.checked = b, table, checked
+        b.dispatch = self._inside
+
+    def program(self, program: Program, inputs: Sequence[Tensor]) -> Tree:
+        values: dict[int, Tensor] = {}
+        for declared, x in zip(program.inputs, inputs, strict=True):
+            values[declared.value] = self._as_declared(x, len(declared.shape), declared.dtype)
+
+        def bind(leaf: Any) -> Any:
+            if isinstance(leaf, Ref):
+                return values[leaf.value]
+            return self.b.constant(leaf) if isinstance(leaf, Constant) else leaf
+
+        for step in program.steps:
+            args, kwargs = map_leaves(bind, step.args), map_leaves(bind, step.kwargs)
+            made = self.call(step.layer, args, kwargs, step.expected)
+            found = [x for x in leaves(made) if isinstance(x, Tensor)]
+            if len(found) < len(step.outputs):
+                raise LoweringError(
+                    self._path(step.layer), f"{len(step.outputs)} outputs, read as {len(found)}"
+                )
+            values.update(zip(step.outputs, found, strict=False))
+        return map_leaves(bind, program.outputs)
+
+    def _as_declared(self, x: Tensor, rank: int, dtype: str) -> Tensor:
+        """An inner model converts its inputs to the dtype and rank that it declares."""
+        if x.dtype == dtype and x.rank == rank:
+            return x
+        layer = Layer("layer:Functional", self.b.scope[-1], {}, ("cast", self.b.scope))
+        scope = self.b.scope
+        self.b.scope = scope[:-1]
+        try:
+            with self.b.open_row(layer):
+                if x.rank == rank + 1:
+                    x = self.b.reshape(x, x.shape[:-1])
+                elif x.rank == rank - 1:
+                    x = self.b.reshape(x, (*x.shape, 1))
+                return self.b.cast(x, dtype)
+        finally:
+            self.b.scope = scope
+
+    def _path(self, layer: Layer) -> str:
+        return "/".join((*self.b.scope, layer.name))
+
+    def call(
+        self,
+        layer: Layer,
+        args: tuple[Tree, ...],
+        kwargs: Mapping[str, Tree],
+        expected: tuple[tuple[PartialShape, str], ...],
+    ) -> Tree:
+        """One call of a layer, a row of its own unless inside one already."""
+        if layer.program is not None:
+            with self.b.scoped(layer.name):
+                tensors = [x for x in leaves(args) if isinstance(x, Tensor)]
+                return self.program(layer.program, tensors)
+        if self.b.row is not None:
+            with self.b.scoped(layer.name):
+                return self._leaf(LayerCall(layer, args, kwargs, expected))
+        return self._row(LayerCall(layer, args, kwargs, expected))
+
+    def _inside(self, layer: Layer, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> Tree:
+        """A wrapped layer: part of the row that is open."""
+        if layer.program is not None:
+            return self.program(layer.program, [x for x in leaves(args) if isinstance(x, Tensor)])
+        return self._leaf(LayerCall(layer, tuple(args), kwargs))
+
+    def _row(self, call: LayerCall) -> Tree:
+        b = self.b
+        with b.open_row(call.layer) as row:
+            origin, start = row.origin, len(b.nodes)
+            try:
+                made = self._leaf(call)
+            except Unreadable as reason:
+                made = self._unknown(call, str(reason), start)
+            except CostlensError:
+                raise
+            except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+                raise LoweringError(
+                    origin.layer,
+                    f"{origin.kind} could not be read: {error or type(error).__name__}",
+                    "Check the input shape; if it is right, please report this model.",
+                ) from error
+            made = self._with_row(made, call, start)
+            self._check(call, origin, made, [s.name for s in row.left or ()])
+            return made
+
+    def _leaf(self, call: LayerCall) -> Tree:
+        """Lower one call under the current row: dtype policy, autocast, the table's function."""
+        b, layer = self.b, call.layer
+        if layer.unreadable:
+            raise Unreadable(layer.unreadable)
+        fn = self.table.get(layer.key)
+        if fn is None:
+            raise Unreadable(f"{layer.kind} is not a layer of Keras")
+        if layer.key.startswith("op:"):
+            return fn(b, call)
+        config = layer.config
+        policy = read_policy(config.get("dtype"), "/".join(b.scope))
+        with b.configured(policy, bool(config.get("trainable", True))):
+            if config.get("autocast", True) and layer.kind not in NO_AUTOCAST:
+                call = LayerCall(
+                    layer,
+                    map_leaves(self._autocast, call.args),
+                    map_leaves(self._autocast, call.kwargs),
+                    call.expected,
+                )
+            return self._with_mask(fn(b, call), call)
+
+    def _autocast(self, leaf: Any) -> Any:
+        if isinstance(leaf, Tensor) and is_float(leaf.dtype):
+            return self.b.cast(leaf, self.b.policy.compute)
+        return leaf
+
+    def _with_mask(self, made: Tree, call: LayerCall) -> Tree:
+        """Keras's default: the mask of a layer's one input travels on to its one output."""
+        tensors = call.tensors
+        if (
+            isinstance(made, Tensor)
+            and made.mask is None
+            and call.layer.kind in PASSES_MASK
+            and len(tensors) >= 1
+            and tensors[0].mask is not None
+        ):
+            return Tensor(made.id, made.type, tensors[0].mask)
+        return made
+
+    def _with_row(self, made: Tree, call: LayerCall, start: int) -> Tree:
+        """A call that made no node, or returns what it was given, still gets a row: a view."""
+        b = self.b
+        given = {x.id for x in call.tensors}
+
+        def own(leaf: Any) -> Any:
+            if isinstance(leaf, Tensor) and leaf.id in given:
+                return Tensor(b.identity(leaf).id, leaf.type, leaf.mask)
+            return leaf
+
+        made = map_leaves(own, made)
+        if len(b.nodes) == start and isinstance(made, Tensor):
+            made = Tensor(b.identity(made).id, made.type, made.mask)
+        return made
+
+    def _unknown(self, call: LayerCall, reason: str, start: int) -> Tree:
+        b, layer = self.b, call.layer
+        del b.nodes[start:]
+        assert b.row is not None
+        b.row.left = list(layer.stored) if layer.stored is not None else None
+        types = self._declared_types(call)
+        operands = [*call.tensors, *b.claim_all()]
+        return list(b.unknown(reason, operands, types))
+
+    def _declared_types(self, call: LayerCall) -> list[TensorType]:
+        batch = call.tensors[0].shape[:1] if call.tensors else ()
+        types = []
+        for shape, dtype in call.expected:
+            sizes = [*batch, *shape[1:]] if shape and shape[0] is None else list(shape)
+            if None in sizes:
+                raise LoweringError(
+                    self._path(call.layer).rpartition("/")[0] or call.layer.name,
+                    f"the output shape {shape} of {call.layer.kind} is left open",
+                    "Fix the input shape with --input-shape where the model is built.",
+                )
+            types.append(TensorType(tuple(n or 0 for n in sizes), dtype))
+        return types
+
+    def _check(self, call: LayerCall, origin: Origin, made: Tree, left: list[str]) -> None:
+        found = [x for x in leaves(made) if isinstance(x, Tensor)]
+        if left:
+            raise LoweringError(
+                origin.layer,
+                f"{origin.kind} holds weights that reading it does not use ({', '.join(left)})",
+                "Please report this model.",
+            )
+        if not self.checked:
+            return
+        for x, (shape, dtype) in zip(found, call.expected, strict=False):
+            same = len(shape) == x.rank and all(
+                n is None or n == m for n, m in zip(shape, x.shape, strict=True)
+            )
+            if not same or dtype != x.dtype:
+                raise LoweringError(
+                    origin.layer,
+                    f"{origin.kind} is read as {x.type}, and Keras says {dtype}{list(shape)}",
+                    "Please report this model.",
+                )
+
+    def uncalled(self, program: Program, scope: tuple[str, ...]) -> None:
+        """Layers that a model holds and never calls still hold parameters."""
+        for layer in program.uncalled:
+            self.b.adopt(layer, "/".join((*scope, layer.name)))
+        for step in program.steps:
+            if step.layer.program is not None:
+                self.uncalled(step.layer.program, (*scope, step.layer.name))

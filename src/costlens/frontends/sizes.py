@@ -1,0 +1,92 @@
+"""Input sizes: what a model declares, and what ``--batch`` and ``--input-shape`` settle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from costlens.errors import InputError
+from costlens.frontends.layercall import PartialShape, ProgramInput
+from costlens.ir.types import Shape, TensorType
+
+InputShape = Sequence[int] | Mapping[str, Sequence[int]] | Sequence[Sequence[int]] | None
+"""One shape, one per input in order, or by input name; all without the batch axis."""
+
+
+def settle(
+    inputs: Sequence[ProgramInput], batch: int | None = None, input_shape: InputShape = None
+) -> tuple[tuple[TensorType, ...], bool]:
+    """Concrete input types, and whether a flag overrode a dimension that the model fixes.
+
+    A dimension that is left open takes the flag's value; an open batch is 1. Raises InputError
+    naming the input and the flag where a dimension stays open or the ranks differ.
+    """
+    if batch is not None and batch < 1:
+        raise InputError("--batch", f"{batch} is not a batch size", "Pass a whole number from 1.")
+    given = _by_name(inputs, input_shape)
+    types, resized = [], False
+    for declared in inputs:
+        wanted = given.get(declared.name)
+        shape = _settle_one(declared, batch, wanted)
+        resized |= any(
+            n is not None and n != m for n, m in zip(declared.shape, shape, strict=True)
+        )
+        types.append(TensorType(shape, declared.dtype))
+    return tuple(types), resized
+
+
+def _settle_one(declared: ProgramInput, batch: int | None, wanted: Shape | None) -> Shape:
+    if not declared.shape:
+        return ()
+    first, rest = declared.shape[0], declared.shape[1:]
+    if wanted is not None and len(wanted) != len(rest):
+        raise InputError(
+            f"input {declared.name}",
+            f"the shape {_text(wanted)} has {len(wanted)} dimensions and the model takes "
+            f"{len(rest)} ({_text(rest)})",
+            "Give it without the batch dimension.",
+        )
+    sizes = wanted if wanted is not None else rest
+    if any(n is None for n in sizes):
+        raise InputError(
+            f"input {declared.name}",
+            f"its shape ({_text(rest)}) has undefined dimensions",
+            f"Pass --input-shape {declared.name}="
+            f"{','.join(str(n) if n else 'N' for n in rest)} with a number for each.",
+        )
+    return (batch or first or 1, *(n for n in sizes if n is not None))
+
+
+def _by_name(inputs: Sequence[ProgramInput], given: InputShape) -> Mapping[str, Shape]:
+    names = [declared.name for declared in inputs]
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in names:
+                raise InputError(
+                    f"--input-shape {name}",
+                    "the model has no input of this name",
+                    f"Its inputs: {', '.join(names)}.",
+                )
+        return {name: _shape(shape) for name, shape in given.items()}
+    shapes = [given] if not given or isinstance(given[0], int) else list(given)
+    if len(shapes) != len(names):
+        raise InputError(
+            "--input-shape",
+            f"{len(shapes)} given for {len(names)} inputs",
+            f"Name them: {', '.join(names)}.",
+        )
+    return {name: _shape(shape) for name, shape in zip(names, shapes, strict=True)}
+
+
+def _shape(shape: object) -> Shape:
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes):
+        raise InputError(
+            "--input-shape", f"{_text(sizes)} is not a shape", "Pass whole numbers from 1."
+        )
+    return sizes
+
+
+def _text(shape: PartialShape) -> str:
+    return ", ".join("None" if n is None else str(n) for n in shape)
