@@ -7,6 +7,7 @@ from typing import Any
 
 from costlens.frontends.layercall import LayerCall, Tensor
 from costlens.frontends.lowering.build import Builder, Lowering
+from costlens.frontends.lowering.policy import computed
 from costlens.frontends.program import layer_from_config
 
 _SAME_NAME = (
@@ -52,10 +53,10 @@ def activate(b: Builder, activation: Any, x: Tensor) -> Tensor:
     """
     name = activation
     if isinstance(activation, Mapping):
-        config = activation.get("config")
-        if isinstance(config, Mapping) and activation.get("module", "").startswith("keras"):
+        config, name = activation.get("config"), activation.get("class_name")
+        if isinstance(config, Mapping) and name not in ("__lambda__", "function"):
             return b.apply(layer_from_config(activation), x)  # type: ignore[no-any-return]
-        name = config if isinstance(config, str) else activation.get("class_name")
+        name = _foreign(activation)
     if name in (None, "linear"):
         return x
     if name in UNARY_ACTIVATIONS:
@@ -66,42 +67,90 @@ def activate(b: Builder, activation: Any, x: Tensor) -> Tensor:
     return b.unknown(reason, (x,), (x.type,))[0]  # type: ignore[no-any-return]
 
 
+def _foreign(activation: Mapping[str, Any]) -> str:
+    """A serialised function: Keras's own by its bare name, another's with where it lives."""
+    config = activation.get("config")
+    name = config if isinstance(config, str) else str(activation.get("class_name"))
+    module = str(activation.get("module") or "keras")
+    if module.split(".")[0] in ("keras", "builtins") and not activation.get("foreign"):
+        return name
+    return f"{module}.{name}"
+
+
+def relu(
+    b: Builder,
+    x: Tensor,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+) -> Tensor:
+    """Rectifier with a leak, a ceiling and a threshold, as Keras composes it.
+
+    f(x) = x above the threshold, slope·(x - threshold) below it, never more than the ceiling.
+    """
+    below: Tensor | None = None
+    if negative_slope:
+        if max_value is None and not threshold:
+            return b.unary("leaky_relu", x)
+        below = b.unary("negative", x)
+        if threshold:
+            below = b.binary("add", below, threshold)
+        below = b.unary("relu", below)
+    if threshold:
+        x = b.emit("select", (b.compare("greater", x, threshold), x), dtype=x.dtype)
+    else:
+        x = b.unary("relu6" if max_value == 6 else "relu", x)
+    if max_value is not None and (threshold or max_value != 6):
+        x = b.unary("clip", x)
+    if below is None:
+        return x
+    return b.binary("subtract", x, b.binary("multiply", below, negative_slope))
+
+
 def _activation(b: Builder, call: LayerCall) -> Tensor:
     return activate(b, call.config.get("activation"), call.x)
 
 
 def _relu(b: Builder, call: LayerCall) -> Tensor:
     """ReLU(max_value, negative_slope, threshold)."""
-    config, x = call.config, call.x
-    if config.get("negative_slope"):
-        x = b.unary("leaky_relu", x)
-        return b.binary("minimum", x, 1.0) if config.get("max_value") is not None else x
-    return b.unary("relu6" if config.get("max_value") is not None else "relu", x)
+    config = call.config
+    return relu(
+        b,
+        call.x,
+        config.get("negative_slope") or 0.0,
+        config.get("max_value"),
+        config.get("threshold") or 0.0,
+    )
 
 
 def _prelu(b: Builder, call: LayerCall) -> Tensor:
-    """PReLU: a learnt slope per element, shared along ``shared_axes``."""
-    shared = call.config.get("shared_axes") or ()
-    shape = [1 if axis in shared else n for axis, n in enumerate(call.x.shape) if axis > 0]
-    return b.binary("prelu", call.x, b.weight("alpha", shape))
+    """PReLU: a learnt slope per element, shared along ``shared_axes`` (He et al. 2015)."""
+    given, x = call.config.get("shared_axes") or (), call.x
+    shared = (given,) if isinstance(given, int) else given
+    shape = [1 if axis in shared else n for axis, n in enumerate(x.shape) if axis > 0]
+    return b.binary("prelu", x, b.weight("alpha", shape))
 
 
 def _softmax(b: Builder, call: LayerCall) -> Tensor:
-    """Softmax over one axis or several; a mask adds a large negative number first."""
+    """Softmax over one axis or several; masked positions are set aside before and after."""
     x, axis = call.x, call.config.get("axis", -1)
     mask = call.arg(1, "mask") or (x.mask and x.mask())
     if isinstance(mask, Tensor):
-        bias = b.binary("multiply", b.binary("subtract", 1.0, b.cast(mask, x.dtype)), -1e9)
-        x = b.binary("add", x, bias)
-    axes = tuple(a % x.rank for a in axis) if isinstance(axis, (list, tuple)) else axis % x.rank
-    return b.emit("softmax", (x,), label="softmax", fn="softmax", axis=axes)
+        mask = mask if mask.dtype == "bool" else b.compare("greater", mask, 0.5)
+        x = b.emit("select", (mask, x), dtype=x.dtype)
+    if isinstance(axis, (list, tuple)) and len(axis) > 1:
+        total = b.reduce("logsumexp", x, axis, keepdims=True)
+        y = b.unary("exp", b.binary("subtract", x, total))
+    else:
+        y = b.softmax(x, axis[0] if isinstance(axis, (list, tuple)) else axis)
+    return b.emit("select", (mask, y), dtype=y.dtype) if isinstance(mask, Tensor) else y
 
 
 LAYERS: Mapping[str, Lowering] = {
-    "layer:Activation": _activation,
-    "layer:ReLU": _relu,
-    "layer:PReLU": _prelu,
-    "layer:Softmax": _softmax,
-    "layer:LeakyReLU": lambda b, call: b.unary("leaky_relu", call.x),
-    "layer:ELU": lambda b, call: b.unary("elu", call.x),
+    "layer:Activation": computed(_activation),
+    "layer:ReLU": computed(_relu),
+    "layer:PReLU": computed(_prelu),
+    "layer:Softmax": computed(_softmax),
+    "layer:LeakyReLU": computed(lambda b, call: b.unary("leaky_relu", call.x)),
+    "layer:ELU": computed(lambda b, call: b.unary("elu", call.x)),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from costlens.frontends.lowering.build import Policy
+from costlens.frontends.layercall import LayerCall, Tensor, Tree
+from costlens.frontends.lowering.build import Builder, Lowering, Policy
 
 
 def read_policy(dtype: Any, path: str = "") -> Policy:
@@ -45,3 +46,16 @@ def _block(config: Mapping[str, Any], rest: str) -> int | None:
     if config.get("block_size") is not None:
         return int(config["block_size"])
     return int(rest) if rest.lstrip("-").isdigit() else None
+
+
+def computed(lowering: Lowering) -> Lowering:
+    """The same lowering for a layer that Keras declares to return its compute dtype.
+
+    Keras says so whatever comes in, an integer tensor too; what follows is built on it.
+    """
+
+    def declared(b: Builder, call: LayerCall) -> Tree:
+        made = lowering(b, call)
+        return b.cast(made, b.policy.compute) if isinstance(made, Tensor) else made
+
+    return declared

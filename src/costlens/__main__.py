@@ -1,0 +1,7 @@
+"""``python -m costlens``."""
+
+import sys
+
+from costlens.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Graph → frozen results: totals, rows, coverage, memory."""

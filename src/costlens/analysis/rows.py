@@ -1,0 +1,164 @@
+"""One row per call of a leaf layer or operation; every additive column sums to the totals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from costlens.analysis.storage import roots
+from costlens.cost.cost import ZERO, Cost
+from costlens.ir.graph import Graph, Node, Origin, Weight
+from costlens.ir.types import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One op call inside a row, with its cost over all repeats."""
+
+    name: str
+    op: str
+    repeat: int
+    macs: int
+    flops: int
+    bytes_moved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One call of a leaf: sizes in elements and bytes, counts as exact integers.
+
+    ``scope`` holds the container names; ``call`` is 1 for the first use and 0 for a layer that
+    the model holds and never calls. ``shared`` marks a use whose weights stand on another row.
+    ``unknown`` holds the reasons why the row's figures are lower bounds.
+    """
+
+    path: str
+    type: str
+    call: int
+    scope: tuple[str, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shapes: tuple[Shape, ...]
+    dtype: str
+    params: int
+    trainable_params: int
+    weight_bytes: int
+    macs: int
+    macs_valid: int
+    flops: int
+    activation_bytes: int
+    bytes_moved: int
+    shared: bool
+    unknown: tuple[str, ...]
+    ops: tuple[Part, ...]
+
+
+def rows(graph: Graph, costs: Sequence[Cost]) -> tuple[Row, ...]:
+    """The rows of a priced graph, in execution order; layers never called stand last."""
+    groups: dict[Origin, list[int]] = {}
+    for index, node in enumerate(graph.nodes):
+        groups.setdefault(node.origin, []).append(index)
+    owned: dict[str, list[Weight]] = {}
+    for weight in graph.weights.values():
+        owned.setdefault(weight.owner, []).append(weight)
+    root, outputs = roots(graph), set(graph.outputs)
+    made = []
+    for origin, indices in groups.items():
+        nodes = [graph.nodes[i] for i in indices]
+        weights = owned.pop(origin.layer, []) if origin.call == 1 else []
+        made.append(
+            _row(graph, origin, nodes, [costs[i] for i in indices], weights, root, outputs)
+        )
+    made.extend(_uncalled(path, weights) for path, weights in owned.items())
+    return tuple(made)
+
+
+def _row(
+    graph: Graph,
+    origin: Origin,
+    nodes: Sequence[Node],
+    costs: Sequence[Cost],
+    weights: Sequence[Weight],
+    root: Mapping[str, str],
+    outputs: set[str],
+) -> Row:
+    inside = {value for node in nodes for value in node.outputs}
+    reads = dict.fromkeys(v for node in nodes for v in node.operands)
+    taken = [v for v in reads if v in graph.producer and v not in inside]
+    given = [v for v in _made(nodes) if _leaves(graph, v, origin, outputs)]
+    buffers = {root[v] for v in given}
+    cost = sum(costs, ZERO)
+    uses_weights = any(v in graph.weights for v in reads)
+    return Row(
+        path=origin.layer,
+        type=origin.kind,
+        call=origin.call,
+        scope=_containers(nodes[0], origin),
+        input_shapes=tuple(graph.values[v].shape for v in taken),
+        output_shapes=tuple(graph.values[v].shape for v in given),
+        dtype=graph.values[given[0]].dtype if given else "",
+        params=sum(w.params for w in weights),
+        trainable_params=sum(w.params for w in weights if w.trainable),
+        weight_bytes=sum(w.type.nbytes for w in weights),
+        macs=cost.macs,
+        macs_valid=cost.macs_valid,
+        flops=cost.flops,
+        activation_bytes=sum(graph.values[v].nbytes for v in buffers if v in inside),
+        bytes_moved=cost.bytes_moved,
+        shared=uses_weights and not weights,
+        unknown=tuple(dict.fromkeys(reason(node) for node in nodes if reason(node))),
+        ops=tuple(
+            Part(node.name, node.op, node.repeat, c.macs, c.flops, c.bytes_moved)
+            for node, c in zip(nodes, costs, strict=True)
+        ),
+    )
+
+
+def _made(nodes: Sequence[Node]) -> list[str]:
+    return [value for node in nodes for value in node.outputs]
+
+
+def _leaves(graph: Graph, value: str, origin: Origin, outputs: set[str]) -> bool:
+    """Whether a value leaves its row: read outside it, a model output, or read by nobody."""
+    users = graph.users.get(value, ())
+    return not users or value in outputs or any(user.origin != origin for user in users)
+
+
+def _containers(node: Node, origin: Origin) -> tuple[str, ...]:
+    """The names of the containers around a layer; a node's scope begins with them."""
+    depth, text = 0, ""
+    while depth < len(node.scope) and text != origin.layer:
+        text = f"{text}/{node.scope[depth]}" if depth else node.scope[0]
+        depth += 1
+    return node.scope[: max(0, depth - 1)]
+
+
+def _uncalled(path: str, weights: Sequence[Weight]) -> Row:
+    return Row(
+        path=path,
+        type="not called",
+        call=0,
+        scope=(),
+        input_shapes=(),
+        output_shapes=(),
+        dtype="",
+        params=sum(w.params for w in weights),
+        trainable_params=sum(w.params for w in weights if w.trainable),
+        weight_bytes=sum(w.type.nbytes for w in weights),
+        macs=0,
+        macs_valid=0,
+        flops=0,
+        activation_bytes=0,
+        bytes_moved=0,
+        shared=False,
+        unknown=(),
+        ops=(),
+    )
+
+
+def reason(node: Node) -> str:
+    """Why a node's figures are not all known; empty where they are."""
+    if node.op == "unknown":
+        return str(node.attrs["reason"])
+    if node.op == "opaque":
+        return f"the FLOPs of {node.attrs['fn']} depend on the algorithm"
+    return ""

@@ -1,0 +1,123 @@
+"""``costlens analyze TARGET``: totals, per-layer table, hot spots, coverage."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from costlens.cli import options as flags
+from costlens.cli.output import check_writable, emit, progress
+from costlens.errors import InputError
+
+if TYPE_CHECKING:
+    from costlens.report.build import View
+    from costlens.study import Study
+
+_SUFFIXES = {".md": "markdown", ".json": "json", ".csv": "csv", ".txt": "terminal"}
+_SORTS = ("macs", "flops", "params", "weight_bytes", "activation_bytes", "bytes_moved")
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "analyze",
+        help="what a model costs, layer by layer",
+        description="Totals, a table of every layer, hot spots, peak memory and coverage.",
+    )
+    flags.add_target(parser)
+    parser.add_argument("--all", action="store_true", help="every model of a script")
+    shown = parser.add_argument_group("what is shown")
+    shown.add_argument("--depth", type=flags.positive, metavar="N", help="roll up below N levels")
+    shown.add_argument("--top", type=flags.positive, metavar="N", help="only the first N layers")
+    shown.add_argument("--sort", choices=_SORTS, help="the largest first")
+    shown.add_argument("--layer", metavar="GLOB", help="layers whose path or type matches")
+    shown.add_argument("--format", choices=sorted(set(_SUFFIXES.values())), help="of the output")
+    shown.add_argument("-o", "--output", type=Path, metavar="FILE", help="its suffix is the format")
+    parser.add_argument("--strict", action="store_true", help="exit 3 where a figure is unknown")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Analyse and print; 3 where ``--strict`` finds an unknown."""
+    form = _format(options)
+    if options.output:
+        check_writable(options.output)
+    studies = _studies(options)
+    text = _render(studies, form, options)
+    emit(text, options.output)
+    if not options.quiet:
+        _warn(studies)
+    unknown = any(not study.coverage.complete for study in studies)
+    return 3 if options.strict and unknown else 0
+
+
+def _format(options: argparse.Namespace) -> str:
+    if options.format:
+        return str(options.format)
+    if options.output is None:
+        return "terminal"
+    suffix = options.output.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise InputError(
+            str(options.output),
+            f"{suffix or 'a file without a suffix'} is not a format of analyze",
+            f"End it in {', '.join(_SUFFIXES)}, or pass --format.",
+        )
+    return _SUFFIXES[suffix]
+
+
+def _studies(options: argparse.Namespace) -> list[Study]:
+    from costlens.study import Study, analyze
+    from costlens.frontends import read_all
+
+    with progress(f"reading {options.target}", options.quiet):
+        if options.all:
+            found = read_all(options.target, **flags.sizes(options))
+            return [Study(graph, source) for graph, source in found]
+        return [analyze(options.target, **flags.sizes(options))]
+
+
+def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) -> str:
+    import json
+
+    from costlens.analysis.tree import select
+    from costlens.report import csv, data, markdown, terminal
+    from costlens.report.build import View, summary
+
+    view = View(options.depth, options.top, options.sort, options.layer)
+    picked = [select(s.layers, view.layer, view.sort, view.top) for s in studies]
+    if form == "json":
+        if options.all:
+            made = data.models_data(studies)
+        else:
+            made = data.data(studies[0], picked[0])
+        return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    if form == "csv":
+        return "".join(map(csv.render, picked))
+    documents = [summary(study, view) for study in studies]
+    if form == "markdown":
+        return "\n".join(map(markdown.render, documents))
+    colour = _colour(options)
+    width = shutil.get_terminal_size((120, 24)).columns if options.output is None else 120
+    return "\n".join(terminal.render(document, width, colour) for document in documents)
+
+
+def _colour(options: argparse.Namespace) -> bool:
+    return options.output is None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _warn(studies: Sequence[Study]) -> None:
+    for study in studies:
+        unknown = study.coverage.unknown
+        if unknown:
+            first = unknown[0]
+            print(
+                f"costlens: {study.graph.name}: {len(unknown)} op calls are not fully counted, so "
+                f"totals marked ≥ are lower bounds; the first: {first.layer}: {first.reason}.",
+                file=sys.stderr,
+            )

@@ -1,0 +1,46 @@
+"""``costlens graph TARGET -o model.graphml``: the graph for another program."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from costlens.cli import options as flags
+from costlens.cli.output import check_writable, emit, progress
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "graph",
+        help="export the graph: GraphML, GEXF, DOT, Mermaid, JSON",
+        description="Write the model's graph, costs as attributes, for yEd, Gephi, Graphviz, "
+        "Mermaid or networkx.",
+    )
+    flags.add_target(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".graphml .gexf .dot .mmd .json (node-link)",
+    )
+    parser.add_argument(
+        "--level", choices=("op", "layer"), default="op", help="a node per op or per layer call"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read, export, write."""
+    from costlens.export.files import writer
+    from costlens.study import analyze
+
+    write = writer(options.output.suffix.lower())
+    check_writable(options.output)
+    with progress(f"reading {options.target}", options.quiet):
+        study = analyze(options.target, **flags.sizes(options))
+    emit(write(study.to_networkx(options.level)), options.output)
+    return 0

@@ -1,0 +1,85 @@
+"""``costlens report TARGET… -o reports/``: a folder of reports, and an index of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from costlens.cli import options as flags
+from costlens.cli.output import progress, write_file
+from costlens.errors import InputError
+
+if TYPE_CHECKING:
+    from costlens.study import Study
+
+_MOST_NODES_DRAWN = 120  # beyond that a picture in a page says nothing
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "report",
+        help="write a folder of reports",
+        description="One page per TARGET (Markdown with charts), its JSON, CSV and graph, and an "
+        "index that compares them.",
+    )
+    flags.add_target(parser, many=True)
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="made if it is not there"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Analyse every target first; write only when all of them could be read."""
+    from costlens.study import analyze
+
+    folder: Path = options.output
+    _check_folder(folder)
+    studies = []
+    for target in options.target:
+        with progress(f"reading {target}", options.quiet):
+            studies.append(analyze(target, **flags.sizes(options)))
+    files = _files(studies)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(str(folder), f"cannot be made: {error.strerror}", "Choose -o.") from error
+    for name, text in files.items():
+        write_file(folder / name, text)
+    if not options.quiet:
+        print(f"{len(files)} files in {folder}; start with {folder / 'README.md'}", file=sys.stderr)
+    return 0
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(str(folder), "is a file", "Name a folder with -o.")
+    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    import os
+
+    if not os.access(parent, os.W_OK):
+        raise InputError(str(folder), "cannot be written", "Choose another place with -o.")
+
+
+def _files(studies: list[Study]) -> dict[str, str]:
+    """Every file's name and text, so that nothing is written when one of them fails."""
+    from costlens.export.files import writer
+    from costlens.report.folder import index_page, model_page, slug
+
+    files: dict[str, str] = {}
+    pages: list[str] = []
+    for study in studies:
+        name = slug(study.graph.name, [page.removesuffix(".md") for page in pages])
+        pages.append(f"{name}.md")
+        net = study.to_networkx("layer")
+        links = {"JSON": f"{name}.json", "CSV": f"{name}.csv", "GraphML": f"{name}.graphml"}
+        diagram = writer(".mmd")(net) if len(net) <= _MOST_NODES_DRAWN else None
+        files[f"{name}.md"] = model_page(study, links, diagram)
+        files[f"{name}.json"] = study.to_json()
+        files[f"{name}.csv"] = study.to_csv()
+        files[f"{name}.graphml"] = writer(".graphml")(net)
+    files["README.md"] = index_page(studies, pages)
+    return files

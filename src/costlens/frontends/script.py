@@ -1,0 +1,265 @@
+"""Run a model file abstractly and find the models that it makes."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from costlens.errors import CostlensError, InputError
+from costlens.frontends.abstract import abstract_keras
+from costlens.frontends.sizes import InputShape
+from costlens.frontends.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model, the TARGET that names it, and its parameters."""
+
+    target: str
+    model: Any
+    params: int
+
+
+def load(
+    target: Target, input_shape: InputShape = None, everything: bool = False
+) -> tuple[Found, ...]:
+    """The models of a target, the main one first; one where the target names one.
+
+    The main model is the largest that no other contains. Raises InputError where there is no
+    model, the name is missing or is no model, or two candidates for the main model are equal in
+    size (unless ``everything`` is wanted).
+    """
+    with abstract_keras() as keras, redirect_stdout(sys.stderr), _importable(target):
+        names = _names(target)
+        if target.attribute is not None:
+            return (_named(keras, target, names, input_shape),)
+        found = _models(keras, target, names) or _made_by_factories(keras, target, names)
+        if not found:
+            raise InputError(target.where, "it makes no Keras model", _offer(target, names))
+        return _ranked(target, found, everything)
+
+
+@contextmanager
+def _importable(target: Target) -> Iterator[None]:
+    """The script's folder, or the working directory, is importable while it runs."""
+    folder = str(target.path.resolve().parent) if target.path else str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def _names(target: Target) -> Mapping[str, Any]:
+    if target.path is None:
+        try:
+            return vars(importlib.import_module(str(target.module)))
+        except ModuleNotFoundError as error:
+            fix = "Check the name, and that it is installed."
+            raise InputError(str(target.module), str(error), fix) from error
+        except Exception as error:
+            raise _raised(error, target) from error
+    return _execute(target, target.path)
+
+
+def _execute(target: Target, path: Path) -> Mapping[str, Any]:
+    try:
+        source = path.read_bytes()
+        code = compile(source, str(path), "exec")
+    except OSError as error:
+        raise InputError(str(path), str(error.strerror), "Check the file.") from error
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        where = f"{path}:{line}" if line else str(path)
+        message = getattr(error, "msg", None) or str(error)
+        raise InputError(where, f"{type(error).__name__}: {message}", "Fix the script.") from error
+    module = types.ModuleType("__costlens__")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    try:
+        exec(code, module.__dict__)
+    except (Exception, SystemExit) as error:
+        raise _raised(error, target) from error
+    finally:
+        sys.modules.pop(module.__name__, None)
+    return module.__dict__
+
+
+def _raised(error: BaseException, target: Target) -> CostlensError:
+    """The error of a script, with the script's own line."""
+    where = target.where
+    for frame in traceback.extract_tb(error.__traceback__):
+        if target.path is not None and frame.filename == str(target.path):
+            where = f"{target.path}:{frame.lineno}"
+    if isinstance(error, CostlensError):
+        return InputError(where, error.what, error.fix)
+    text = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return InputError(where, what, "The script has to run up to where its model is built.")
+
+
+def _named(
+    keras: Any, target: Target, names: Mapping[str, Any], input_shape: InputShape
+) -> Found:
+    value: Any = names
+    for part in str(target.attribute).split("."):
+        try:
+            value = value[part] if value is names else getattr(value, part)
+        except (KeyError, AttributeError) as error:
+            offers = _offer(target, names)
+            raise InputError(target.where, f"it has no {target.attribute}", offers) from error
+    if isinstance(value, keras.Model):
+        if target.called:
+            raise InputError(target.text, "a model is not called", f"Write {target.attribute}.")
+        return _found(target.text, value)
+    if not callable(value):
+        kind = type(value).__name__
+        raise InputError(target.text, f"it is {_article(kind)}, no model", _offer(target, names))
+    made = _call(target, value, target.args, target.kwargs, input_shape)
+    if not isinstance(made, keras.Model):
+        kind = type(made).__name__
+        raise InputError(target.text, f"it gives {_article(kind)}, no model", _offer(target, names))
+    return _found(target.text, made)
+
+
+def _article(kind: str) -> str:
+    return "None" if kind == "NoneType" else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _call(
+    target: Target,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    input_shape: InputShape,
+) -> Any:
+    filled = dict(kwargs)
+    parameters = _parameters(function)
+    if isinstance(input_shape, (tuple, list)) and "input_shape" in parameters:
+        filled.setdefault("input_shape", tuple(input_shape))
+    if getattr(function, "__module__", "").startswith("keras.src.applications"):
+        filled.setdefault("weights", None)
+    try:
+        inspect.signature(function).bind(*args, **filled)
+    except TypeError as error:
+        needs = ", ".join(f"{name}=…" for name in parameters)
+        fix = f"Write {str(target.text).partition('(')[0]}({needs})."
+        raise InputError(target.text, str(error), fix) from error
+    except ValueError:
+        pass  # a callable without a signature
+    try:
+        return function(*args, **filled)
+    except (Exception, SystemExit) as error:
+        raise _raised(error, target) from error
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
+def _found(target: str, model: Any) -> Found:
+    return Found(target, model, sum(_size(weight) for weight in _weights(model).values()))
+
+
+def _weights(model: Any) -> dict[int, Any]:
+    return {id(weight): weight for weight in model.weights}
+
+
+def _size(weight: Any) -> int:
+    total = 1
+    for n in weight.shape:
+        total *= n
+    return total
+
+
+def _models(keras: Any, target: Target, names: Mapping[str, Any]) -> list[Found]:
+    """The models that the script's variables hold; each once, under its first name."""
+    seen: set[int] = set()
+    found = []
+    for name, value in list(names.items()):
+        if isinstance(value, keras.Model) and id(value) not in seen:
+            seen.add(id(value))
+            found.append(_found(f"{target.text}:{name}", value))
+    return found
+
+
+def _made_by_factories(keras: Any, target: Target, names: Mapping[str, Any]) -> list[Found]:
+    """What the script's own functions without required arguments make."""
+    found = []
+    for name, function in _factories(names):
+        if not _required(function):
+            made = _call(target, function, (), {}, None)
+            if isinstance(made, keras.Model):
+                found.append(_found(f"{target.text}:{name}", made))
+    return found
+
+
+def _factories(names: Mapping[str, Any]) -> list[tuple[str, Callable[..., Any]]]:
+    return [
+        (name, value)
+        for name, value in list(names.items())
+        if inspect.isfunction(value)
+        and value.__module__ == names.get("__name__")
+        and not name.startswith("_")
+        and name != "main"
+    ]
+
+
+def _required(function: Callable[..., Any]) -> list[str]:
+    empty = inspect.Parameter.empty
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [
+        name
+        for name, parameter in _parameters(function).items()
+        if parameter.default is empty and parameter.kind not in variadic
+    ]
+
+
+def _offer(target: Target, names: Mapping[str, Any]) -> str:
+    """What could be typed instead."""
+    offers = []
+    for name, function in _factories(names):
+        needs = ", ".join(f"{parameter}=…" for parameter in _required(function))
+        offers.append(f"{target.where}:{name}({needs})" if needs else f"{target.where}:{name}")
+    if not offers:
+        return "Name a Functional or Sequential model, or a function that returns one."
+    return f"Try: {', '.join(offers[:5])}."
+
+
+def _ranked(target: Target, found: list[Found], everything: bool) -> tuple[Found, ...]:
+    """Largest first; what another model contains never leads."""
+    weights = {id(f): set(_weights(f.model)) for f in found}
+
+    def contained(inner: Found) -> bool:
+        return any(
+            inner is not other
+            and (_inside(inner.model, other.model) or weights[id(inner)] < weights[id(other)])
+            for other in found
+        )
+
+    outer = sorted((f for f in found if not contained(f)), key=lambda f: -f.params)
+    if not everything and len(outer) > 1 and outer[0].params == outer[1].params:
+        raise InputError(
+            target.where,
+            f"two models of {outer[0].params:,} parameters, and neither contains the other",
+            f"Choose one: {outer[0].target} or {outer[1].target} (or --all).",
+        )
+    rest = [f for f in found if f not in outer]
+    return (*outer, *sorted(rest, key=lambda f: -f.params))
+
+
+def _inside(inner: Any, outer: Any) -> bool:
+    flatten = getattr(outer, "_flatten_layers", None)
+    return flatten is not None and any(layer is inner for layer in flatten(include_self=False))

@@ -1,0 +1,111 @@
+"""What a TARGET on the command line means: a file or module, and an expression in it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from costlens.errors import InputError
+
+_LATER = {
+    ".keras": "saved models",
+    ".h5": "saved models",
+    ".hdf5": "saved models",
+    ".json": "saved configurations",
+    ".ipynb": "notebooks",
+    ".tflite": "TensorFlow Lite files",
+    ".onnx": "ONNX files",
+    ".pb": "SavedModels",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``model.py`` or ``package.module``, and after the colon a name or a call of literals."""
+
+    text: str
+    path: Path | None
+    module: str | None
+    attribute: str | None = None
+    called: bool = False
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """The file or module, for messages."""
+        return str(self.path) if self.path else str(self.module)
+
+
+def parse_target(text: str) -> Target:
+    """Parse a TARGET; raises InputError where it is none, is absent, or is not read yet."""
+    head, expression = _split(text)
+    suffix = Path(head).suffix.lower()
+    if suffix in _LATER:
+        if not Path(head).exists():
+            raise InputError(head, "no such file", "Check the path.")
+        raise InputError(head, f"{_LATER[suffix]} are not read yet", "Pass a model.py.")
+    if suffix == ".py" or "/" in head:
+        path = Path(head)
+        if path.is_dir():
+            raise InputError(head, "is a folder", "Pass a model.py in it.")
+        if not path.exists():
+            raise InputError(head, "no such file", "Check the path.")
+        if suffix != ".py":
+            raise InputError(head, "is not a kind of file that is read", "Pass a model.py.")
+        return Target(text, path, None, *expression)
+    if expression[0] is None or not all(part.isidentifier() for part in head.split(".")):
+        raise InputError(
+            text,
+            "no such file, and no package.module:name",
+            "Pass model.py, model.py:name or keras.applications:MobileNetV2.",
+        )
+    return Target(text, None, head, *expression)
+
+
+Expression = tuple[str | None, bool, tuple[Any, ...], Mapping[str, Any]]
+
+
+def _split(text: str) -> tuple[str, Expression]:
+    head, colon, tail = text.partition(".py:")
+    if colon:
+        return head + ".py", _expression(text, tail)
+    if Path(text).suffix.lower() in (".py", *_LATER) or Path(text).exists():
+        return text, (None, False, (), {})
+    head, colon, tail = text.partition(":")
+    return head, _expression(text, tail) if colon else (None, False, (), {})
+
+
+def _expression(text: str, source: str) -> Expression:
+    """``name``, ``a.b`` or ``name(literals)``; nothing is evaluated but literals."""
+    wrong = InputError(
+        text,
+        "what follows the colon is neither a name nor a call with literal arguments",
+        "Write it as name or name(width=0.5, classes=10).",
+    )
+    try:
+        node = ast.parse(source.strip(), mode="eval").body
+        args: tuple[Any, ...] = ()
+        kwargs: dict[str, Any] = {}
+        called = isinstance(node, ast.Call)
+        if isinstance(node, ast.Call):
+            args = tuple(ast.literal_eval(arg) for arg in node.args)
+            for keyword in node.keywords:
+                if keyword.arg is None:
+                    raise wrong
+                kwargs[keyword.arg] = ast.literal_eval(keyword.value)
+            node = node.func
+        return _dotted(node, wrong), called, args, kwargs
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
+        raise wrong from error
+
+
+def _dotted(node: ast.expr, wrong: InputError) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value, wrong)}.{node.attr}"
+    raise wrong

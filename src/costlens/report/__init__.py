@@ -1,0 +1,1 @@
+"""Results → documents → text. Renderers do no arithmetic."""

@@ -1,0 +1,221 @@
+"""Studies → documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from costlens import units
+from costlens.analysis.tree import Line, by_type, flat, hot_spots, select, tree
+from costlens.report.document import (
+    AtLeast,
+    Cell,
+    Column,
+    Document,
+    Fact,
+    Facts,
+    Paragraph,
+    Section,
+    Table,
+)
+from costlens.report.results import Results
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which rows a report shows, and how: the flags of ``analyze``."""
+
+    depth: int | None = None
+    top: int | None = None
+    sort: str | None = None
+    layer: str | None = None
+
+    @property
+    def picks(self) -> bool:
+        """Whether the rows are a selection, which is shown flat."""
+        return self.top is not None or self.sort is not None or self.layer is not None
+
+
+def summary(study: Results, view: View | None = None) -> Document:
+    """The analysis of one model: totals, layers, types, hot spots, the peak, coverage."""
+    return Document(
+        study.graph.name,
+        (
+            Section("Totals", (totals_facts(study),)),
+            Section("Layers", (_layers(study, view or View()),)),
+            Section("By layer type", (_types(study),)),
+            Section("Hot spots", (_hot_spots(study),)),
+            Section("Memory at the peak", _peak(study)),
+            Section("Coverage", _coverage(study)),
+        ),
+    )
+
+
+def _bound(study: Results, field: str) -> Cell:
+    value = int(getattr(study.totals, field))
+    return AtLeast(value) if field in study.totals.at_least else value
+
+
+def totals_facts(study: Results) -> Facts:
+    """The headline figures of a model."""
+    totals, graph = study.totals, study.graph
+    at_peak = units.printable(study.memory.at)
+    valid = _beside(study, "macs_valid", "macs", "on real input, without padded taps")
+    folded = _beside(study, "flops_folded", "flops", "with batch norms folded")
+    return Facts(
+        (
+            Fact("Parameters", "exact", totals.params, _trainable(study)),
+            Fact("MACs", "exact", _bound(study, "macs"), valid),
+            Fact("FLOPs", "exact", _bound(study, "flops"), folded),
+            Fact("Weights", "bytes", totals.weight_bytes, _constants(study)),
+            Fact("Activations", "bytes", _bound(study, "activation_bytes"), "all layer outputs"),
+            Fact("Bytes moved", "bytes", _bound(study, "bytes_moved"), "each operand read once"),
+            Fact("Peak memory", "bytes", _bound(study, "peak_memory_bytes"), f"at {at_peak}"),
+            Fact("Layers", "exact", totals.layers, f"{len(graph.nodes):,} op calls"),
+            Fact("Inputs", "text", _ports(study, graph.inputs)),
+            Fact("Outputs", "text", _ports(study, graph.outputs)),
+        )
+    )
+
+
+def _trainable(study: Results) -> str:
+    return f"{units.exact(study.totals.trainable_params)} trainable"
+
+
+def _beside(study: Results, field: str, than: str, words: str) -> str:
+    """A second figure, where it differs from the first."""
+    value = int(getattr(study.totals, field))
+    if value == int(getattr(study.totals, than)):
+        return ""
+    return f"{units.exact(value, field in study.totals.at_least)} {words}"
+
+
+def _constants(study: Results) -> str:
+    nbytes = study.totals.constant_bytes
+    return f"and {units.size(nbytes)} of constants" if nbytes else ""
+
+
+def _ports(study: Results, values: Sequence[str], limit: int = 8) -> str:
+    graph = study.graph
+    shown = []
+    for value in values[:limit]:
+        made, type_ = graph.producer.get(value), graph.values[value]
+        name = made.origin.layer if made else value
+        shown.append(f"{name} {units.shape(type_.shape)} {type_.dtype}")
+    rest = len(values) - limit
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _layers(study: Results, view: View) -> Table:
+    total = study.totals.macs
+    rows = select(study.layers, view.layer, view.sort, view.top)
+    lines = flat(rows, total) if view.picks else tree(rows, total, view.depth)
+    columns = (
+        Column("Layer", "text"),
+        Column("Type", "text", 110),
+        Column("Output", "shape"),
+        Column("Params", "count"),
+        Column("MACs", "count"),
+        Column("FLOPs", "count", 120),
+        Column("Weights", "bytes", 140),
+        Column("Activations", "bytes", 120),
+        Column("Moved", "bytes", 160),
+        Column("MACs %", "bar"),
+    )
+    return Table(columns, tuple(map(_line, lines)), tuple(line.level for line in lines))
+
+
+def _line(line: Line) -> tuple[Cell, ...]:
+    label = line.label if line.call <= 1 else f"{line.label} (call {line.call})"
+    macs: Cell = AtLeast(line.macs) if line.unknown else line.macs
+    flops: Cell = AtLeast(line.flops) if line.unknown else line.flops
+    return (
+        label,
+        line.type,
+        line.output,
+        "shared" if line.shared else line.params,
+        macs,
+        flops,
+        line.weight_bytes,
+        line.activation_bytes,
+        line.bytes_moved,
+        line.share_macs,
+    )
+
+
+def _types(study: Results) -> Table:
+    columns = (
+        Column("Type", "text"),
+        Column("Calls", "exact"),
+        Column("Params", "count"),
+        Column("MACs", "count"),
+        Column("FLOPs", "count", 100),
+        Column("Activations", "bytes", 100),
+        Column("MACs %", "bar"),
+    )
+    rows = tuple(
+        (g.type, g.calls, g.params, g.macs, g.flops, g.activation_bytes, g.share_macs)
+        for g in by_type(study.layers, study.totals.macs)
+    )
+    return Table(columns, rows)
+
+
+_MEASURES = {
+    "macs": "MACs",
+    "params": "Parameters",
+    "activation_bytes": "Activations",
+    "bytes_moved": "Bytes moved",
+}
+
+
+def _hot_spots(study: Results) -> Table:
+    columns = (
+        Column("Most", "text"),
+        Column("Layer", "text"),
+        Column("Type", "text", 90),
+        Column("Figure", "text"),
+        Column("Share", "bar"),
+    )
+    rows = []
+    for spot in hot_spots(study.layers):
+        form = units.size if "bytes" in spot.measure else units.count
+        rows.append(
+            (_MEASURES[spot.measure], spot.path, spot.type, form(spot.value), spot.share)
+        )
+    return Table(columns, tuple(rows))
+
+
+def _peak(study: Results, limit: int = 10) -> tuple[Paragraph | Table, ...]:
+    found = study.memory
+    if not found.live:
+        return (Paragraph("No activation has a size."),)
+    more = len(found.live) - limit
+    text = (
+        f"{units.size(found.peak_bytes, 'peak_memory_bytes' in study.totals.at_least)} of "
+        f"activations are alive at {{}} (policy {found.policy}: Keras's run order, nothing in "
+        "place but bias and activation of the same layer)."
+        + (f" The {limit} largest of {len(found.live)} tensors:" if more > 0 else "")
+    )
+    columns = (Column("Alive at the peak", "text"), Column("Bytes", "exact"), Column("Size", "bytes"))
+    rows = tuple((t.layer, t.bytes, t.bytes) for t in found.live[:limit])
+    return (Paragraph(text, (found.at,)), Table(columns, rows))
+
+
+def _coverage(study: Results) -> tuple[Paragraph | Table, ...]:
+    found = study.coverage
+    line = (
+        f"{found.calls:,} op calls: {found.counted:,} counted, {found.zero:,} known to cost no "
+        f"arithmetic, {len(found.unknown):,} unknown."
+    )
+    if found.complete:
+        line += " Every figure is exact."
+    blocks: list[Paragraph | Table] = [Paragraph(line)]
+    if found.unknown:
+        columns = (Column("Unknown", "text"), Column("Op", "text"), Column("Why", "text"))
+        rows = tuple((u.layer, u.op, u.reason) for u in found.unknown)
+        blocks.append(Table(columns, rows))
+    blocks += [Paragraph("{}", (note,)) for note in study.graph.notes]
+    if study.source.others:
+        shown = ", ".join(f"{name} ({units.count(n)} parameters)" for name, n in study.source.others)
+        blocks.append(Paragraph("Other models in the same place: {}.", (shown,)))
+    return tuple(blocks)

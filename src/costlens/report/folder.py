@@ -1,0 +1,132 @@
+"""A folder of reports: Markdown, JSON, CSV and graphs per model, and an index that compares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from costlens import units
+from costlens.report.build import summary
+from costlens.report.document import (
+    AtLeast,
+    Cell,
+    Column,
+    Diagram,
+    Document,
+    Paragraph,
+    Section,
+    Table,
+)
+from costlens.report.markdown import render
+from costlens.report.results import Results
+
+
+def slug(name: str, taken: Sequence[str]) -> str:
+    """A file name for a model: letters, digits, ``-`` and ``_``; numbered where taken."""
+    base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-").lower() or "model"
+    made, n = base, 2
+    while made in taken:
+        made, n = f"{base}-{n}", n + 1
+    return made
+
+
+def model_page(study: Results, links: Mapping[str, str], diagram: str | None) -> str:
+    """One model's report; ``links`` are file names by what they hold."""
+    document = summary(study)
+    figures = [Section("Where the MACs are", (Diagram(macs_chart(study)),))]
+    figures += [Section("Memory over time", (Diagram(memory_chart(study)),))]
+    if diagram is not None:
+        figures.append(Section("Graph", (Diagram(diagram),)))
+    text = render(Document(document.title, (document.sections[0], *figures, *document.sections[1:])))
+    files = ", ".join(f"[{what}]({name})" for what, name in links.items())
+    return f"{text}\nThe same as files: {files}.\n"
+
+
+def macs_chart(study: Results, limit: int = 12) -> str:
+    """A Mermaid bar chart of the layers with the most MACs, in millions."""
+    rows = sorted(study.layers, key=lambda row: -row.macs)[:limit]
+    rows = [row for row in rows if row.macs]
+    names = ", ".join(_axis(row.path) for row in rows) or '"none"'
+    values = ", ".join(f"{row.macs / 1e6:.3f}" for row in rows) or "0"
+    return (
+        "xychart-beta horizontal\n"
+        '  title "Layers with the most MACs"\n'
+        f"  x-axis [{names}]\n"
+        '  y-axis "million MACs"\n'
+        f"  bar [{values}]\n"
+    )
+
+
+def memory_chart(study: Results, points: int = 120) -> str:
+    """A Mermaid line of the bytes alive over the run, in KiB; long runs show each part's most."""
+    levels = [level for _, level in study.memory.timeline] or [0]
+    step = -(-len(levels) // points)
+    peaks = [max(levels[i : i + step]) for i in range(0, len(levels), step)]
+    values = ", ".join(f"{level / 1024:.1f}" for level in peaks)
+    return (
+        "xychart-beta\n"
+        '  title "Activations alive, in run order"\n'
+        f'  x-axis "op call" 0 --> {len(levels)}\n'
+        '  y-axis "KiB"\n'
+        f"  line [{values}]\n"
+    )
+
+
+def _axis(path: str) -> str:
+    """A chart label: Mermaid has no escape for a quote inside one."""
+    return '"' + units.printable(path).replace('"', "'").replace("\\", "/")[-28:] + '"'
+
+
+def index_page(studies: Sequence[Results], pages: Sequence[str]) -> str:
+    """One line per model, side by side."""
+    columns = (
+        Column("Model", "text"),
+        Column("Parameters", "exact"),
+        Column("MACs", "exact"),
+        Column("FLOPs", "count"),
+        Column("Weights", "bytes"),
+        Column("Activations", "bytes"),
+        Column("Peak memory", "bytes"),
+        Column("Layers", "exact"),
+        Column("Unknown", "exact"),
+    )
+    rows = tuple(_index_row(study) for study in studies)
+    text = render(
+        Document(
+            "Reports",
+            (
+                Section("Models", (Table(columns, rows),)),
+                Section("Pages", ()),
+            ),
+        )
+    )
+    links = "\n".join(
+        f"* [{page.removesuffix('.md')}]({page}): {_inputs(study)}"
+        for study, page in zip(studies, pages, strict=True)
+    )
+    return f"{text}\n{links}\n"
+
+
+def _inputs(study: Results) -> str:
+    graph = study.graph
+    return ", ".join(units.shape(graph.values[value].shape) for value in graph.inputs)
+
+
+def _index_row(study: Results) -> tuple[Cell, ...]:
+    totals = study.totals
+
+    def bound(field: str) -> Cell:
+        value = int(getattr(totals, field))
+        return AtLeast(value) if field in totals.at_least else value
+
+    return (
+        study.graph.name,
+        totals.params,
+        bound("macs"),
+        bound("flops"),
+        totals.weight_bytes,
+        bound("activation_bytes"),
+        bound("peak_memory_bytes"),
+        totals.layers,
+        len(study.coverage.unknown),
+    )

@@ -1,0 +1,118 @@
+"""The one place that runs the analyses: a Study is a graph and everything found out about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from costlens import frontends
+from costlens.analysis import memory as memory_analysis
+from costlens.analysis import rows as row_analysis
+from costlens.analysis import totals as totals_analysis
+from costlens.cost.cost import Cost
+from costlens.cost.registry import price
+from costlens.errors import InputError
+from costlens.frontends import InputShape, Source
+from costlens.ir.graph import Graph
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True)
+class Study:
+    """One model's graph, its costs, and the results of the analyses, each run when first read."""
+
+    graph: Graph
+    source: Source
+
+    @cached_property
+    def costs(self) -> tuple[Cost, ...]:
+        """The op vector of each node of the graph, in order."""
+        return price(self.graph)
+
+    @cached_property
+    def layers(self) -> tuple[row_analysis.Row, ...]:
+        """One row per call of a leaf layer or operation, in execution order."""
+        return row_analysis.rows(self.graph, self.costs)
+
+    @cached_property
+    def memory(self) -> memory_analysis.Memory:
+        """Peak activation memory, and what is alive at it."""
+        return memory_analysis.memory(self.graph)
+
+    @cached_property
+    def totals(self) -> totals_analysis.Totals:
+        """What the whole model costs."""
+        return totals_analysis.totals(
+            self.graph, self.costs, self.layers, self.memory.peak_bytes
+        )
+
+    @cached_property
+    def coverage(self) -> totals_analysis.Coverage:
+        """How much of the model is counted."""
+        return totals_analysis.coverage(self.graph)
+
+    def to_networkx(self, level: str = "op") -> nx.MultiDiGraph[str]:
+        """The graph at op or layer level, costs as typed attributes.
+
+        Raises InputError for another level.
+        """
+        from costlens.export.networkx import to_networkx
+
+        return to_networkx(self.graph, self.costs, self.layers, level)
+
+    def to_markdown(self) -> str:
+        """The analysis as GitHub-flavoured Markdown."""
+        from costlens.report.build import summary
+        from costlens.report.markdown import render
+
+        return render(summary(self))
+
+    def to_json(self) -> str:
+        """The analysis as JSON, schema ``costlens/1``."""
+        from costlens.report.data import data
+
+        return json.dumps(data(self), indent=2, ensure_ascii=False) + "\n"
+
+    def to_csv(self) -> str:
+        """The rows as CSV."""
+        from costlens.report.csv import render
+
+        return render(self.layers)
+
+    def __str__(self) -> str:
+        from costlens.report.build import summary
+        from costlens.report.terminal import render
+
+        return render(summary(self))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from costlens.report.build import summary
+        from costlens.report.terminal import render_html
+
+        return render_html(summary(self))
+
+
+def analyze(
+    model_or_target: Any,
+    batch: int | None = None,
+    input_shape: InputShape = None,
+    training: bool = False,
+    dims: Mapping[str, int] | None = None,
+) -> Study:
+    """Read a Keras model, or a TARGET such as ``"model.py:build(width=0.5)"``, and price it.
+
+    ``batch`` and ``input_shape`` (without the batch axis; one shape, a list of them, or a dict by
+    input name) settle what the model leaves open; an open batch is 1. ``dims`` settles the length
+    that a layer leaves open, by its path. Raises CostlensError where the model cannot be read.
+    """
+    if training:
+        raise InputError("training", "training costs are not computed yet", "Leave it out.")
+    graph, source = frontends.read(model_or_target, batch, input_shape, dims)
+    return Study(graph, source)

@@ -1,0 +1,84 @@
+"""The only formatting of numbers and of text from the user's model."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_COUNT = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+_BYTES = ((2**60, "EiB"), (2**50, "PiB"), (2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"))
+_BYTES += ((2**10, "KiB"),)
+
+
+def exact(n: int, at_least: bool = False) -> str:
+    """An integer in full.
+
+    >>> exact(1248424)
+    '1,248,424'
+    """
+    return f"{'≥ ' if at_least else ''}{n:,}"
+
+
+def count(n: int, at_least: bool = False) -> str:
+    """A count to three significant digits with an SI prefix; small ones in full.
+
+    >>> count(300774272), count(999), count(0), count(999_999)
+    ('301 M', '999', '0', '1.00 M')
+    """
+    return f"{'≥ ' if at_least else ''}{_scaled(n, _COUNT, '')}"
+
+
+def size(nbytes: int, at_least: bool = False) -> str:
+    """Bytes to three significant digits with a binary prefix.
+
+    >>> size(9_720_192), size(512), size(1536)
+    ('9.27 MiB', '512 B', '1.50 KiB')
+    """
+    return f"{'≥ ' if at_least else ''}{_scaled(nbytes, _BYTES, 'B')}"
+
+
+def share(fraction: float) -> str:
+    """A fraction as a percentage.
+
+    >>> share(0.9486), share(0.0), share(0.0004), share(1.0)
+    ('94.9 %', '0 %', '<0.1 %', '100 %')
+    """
+    if fraction == 0:
+        return "0 %"
+    if 0 < fraction < 0.0005:
+        return "<0.1 %"
+    return f"{100 * fraction:.3g} %" if fraction >= 0.9995 else f"{100 * fraction:.1f} %"
+
+
+def shape(sizes: tuple[int, ...]) -> str:
+    """A tensor shape.
+
+    >>> shape((1, 56, 56, 64)), shape(())
+    ('1×56×56×64', 'scalar')
+    """
+    return "×".join(map(str, sizes)) if sizes else "scalar"
+
+
+def printable(text: str) -> str:
+    """Text with every control, format and unassigned character spelled out, nothing lost.
+
+    >>> printable('a\\nb'), printable('é|<script>'), printable('\\u202e')
+    ('a\\\\nb', 'é|<script>', '\\\\u202e')
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char
+        if char.isprintable() or unicodedata.category(char) == "Zs"
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def _scaled(n: int, prefixes: tuple[tuple[int, str], ...], unit: str) -> str:
+    for factor, prefix in prefixes:
+        # 999,500 rounds to 1.00 M, not to 1000 k
+        if n * 2000 >= factor * 1999:
+            value = n / factor
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f} {prefix}"
+    return f"{n} {unit}".strip()

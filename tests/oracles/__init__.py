@@ -1,0 +1,1 @@
+"""Independent counters that share neither code nor formula with the product they judge."""
