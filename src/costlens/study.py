@@ -47,9 +47,7 @@ class Study:
     @cached_property
     def totals(self) -> totals_analysis.Totals:
         """What the whole model costs."""
-        return totals_analysis.totals(
-            self.graph, self.costs, self.layers, self.memory.peak_bytes
-        )
+        return totals_analysis.totals(self.graph, self.costs, self.layers, self.memory.peak_bytes)
 
     @cached_property
     def coverage(self) -> totals_analysis.Coverage:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import unicodedata
 
 _COUNT = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
-_BYTES = ((2**60, "EiB"), (2**50, "PiB"), (2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"))
-_BYTES += ((2**10, "KiB"),)
+_BYTES = tuple(
+    (2 ** (10 * n), f"{letter}iB") for n, letter in zip(range(6, 0, -1), "EPTGMK", strict=True)
+)
 
 
 def exact(n: int, at_least: bool = False) -> str:
@@ -39,14 +40,14 @@ def size(nbytes: int, at_least: bool = False) -> str:
 def share(fraction: float) -> str:
     """A fraction as a percentage.
 
-    >>> share(0.9486), share(0.0), share(0.0004), share(1.0)
-    ('94.9 %', '0 %', '<0.1 %', '100 %')
+    >>> share(0.9486), share(0.0), share(0.0004), share(0.99998), share(1.0)
+    ('94.9 %', '0 %', '<0.1 %', '>99.9 %', '100 %')
     """
-    if fraction == 0:
-        return "0 %"
+    if fraction in (0, 1):
+        return f"{100 * fraction:.0f} %"
     if 0 < fraction < 0.0005:
         return "<0.1 %"
-    return f"{100 * fraction:.3g} %" if fraction >= 0.9995 else f"{100 * fraction:.1f} %"
+    return ">99.9 %" if 0.9995 <= fraction < 1 else f"{100 * fraction:.1f} %"
 
 
 def shape(sizes: tuple[int, ...]) -> str:
@@ -72,6 +73,18 @@ def printable(text: str) -> str:
         else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
+
+
+def mermaid(text: str) -> str:
+    """Text for a quoted Mermaid label: Mermaid's, HTML's and Markdown's characters as entities.
+
+    >>> mermaid('say "hi"|<b>')
+    'say #34;hi#34;#124;#60;b#62;'
+    """
+    return printable(text).translate(_ENTITIES)
+
+
+_ENTITIES = {ord(char): f"#{ord(char)};" for char in '"#<>&;`\\|{}[]()*_~'}
 
 
 def _scaled(n: int, prefixes: tuple[tuple[int, str], ...], unit: str) -> str:

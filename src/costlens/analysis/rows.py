@@ -65,9 +65,7 @@ def rows(graph: Graph, costs: Sequence[Cost]) -> tuple[Row, ...]:
     for origin, indices in groups.items():
         nodes = [graph.nodes[i] for i in indices]
         weights = owned.pop(origin.layer, []) if origin.call == 1 else []
-        made.append(
-            _row(graph, origin, nodes, [costs[i] for i in indices], weights, root, outputs)
-        )
+        made.append(_row(graph, origin, nodes, [costs[i] for i in indices], weights, root, outputs))
     made.extend(_uncalled(path, weights) for path, weights in owned.items())
     return tuple(made)
 

@@ -67,9 +67,7 @@ def coverage(graph: Graph) -> Coverage:
     )
 
 
-def totals(
-    graph: Graph, costs: Sequence[Cost], rows: Sequence[Row], peak_bytes: int
-) -> Totals:
+def totals(graph: Graph, costs: Sequence[Cost], rows: Sequence[Row], peak_bytes: int) -> Totals:
     """Sums over rows, weights and constants; ``peak_bytes`` comes from the memory analysis."""
     cost = sum(costs, ZERO)
     params = sum(row.params for row in rows)

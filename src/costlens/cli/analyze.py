@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import check_writable, emit, progress
+from costlens.cli.output import check_writable, emit, progress, warn
 from costlens.errors import InputError
 
 if TYPE_CHECKING:
-    from costlens.report.build import View
     from costlens.study import Study
 
 _SUFFIXES = {".md": "markdown", ".json": "json", ".csv": "csv", ".txt": "terminal"}
@@ -44,14 +43,14 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Analyse and print; 3 where ``--strict`` finds an unknown."""
-    form = _format(options)
-    if options.output:
+    if options.output is not None:
         check_writable(options.output)
+    form = _format(options)
     studies = _studies(options)
     text = _render(studies, form, options)
     emit(text, options.output)
     if not options.quiet:
-        _warn(studies)
+        _warn(studies, options.layer)
     unknown = any(not study.coverage.complete for study in studies)
     return 3 if options.strict and unknown else 0
 
@@ -72,8 +71,8 @@ def _format(options: argparse.Namespace) -> str:
 
 
 def _studies(options: argparse.Namespace) -> list[Study]:
-    from costlens.study import Study, analyze
     from costlens.frontends import read_all
+    from costlens.study import Study, analyze
 
     with progress(f"reading {options.target}", options.quiet):
         if options.all:
@@ -93,12 +92,15 @@ def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) ->
     picked = [select(s.layers, view.layer, view.sort, view.top) for s in studies]
     if form == "json":
         if options.all:
-            made = data.models_data(studies)
+            made = data.models_data(studies, picked)
         else:
             made = data.data(studies[0], picked[0])
         return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
     if form == "csv":
-        return "".join(map(csv.render, picked))
+        if options.all:
+            targets = (study.source.target for study in studies)
+            return csv.render_all(dict(zip(targets, picked, strict=True)))
+        return csv.render(picked[0])
     documents = [summary(study, view) for study in studies]
     if form == "markdown":
         return "\n".join(map(markdown.render, documents))
@@ -108,16 +110,20 @@ def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) ->
 
 
 def _colour(options: argparse.Namespace) -> bool:
-    return options.output is None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return options.output is None and terminal and not os.environ.get("NO_COLOR")
 
 
-def _warn(studies: Sequence[Study]) -> None:
+def _warn(studies: Sequence[Study], layer: str | None) -> None:
+    from costlens.analysis.tree import select
+
     for study in studies:
+        if layer is not None and not select(study.layers, layer):
+            warn(f"{study.graph.name}: no layer's path or type matches {layer}.")
         unknown = study.coverage.unknown
         if unknown:
-            first = unknown[0]
-            print(
-                f"costlens: {study.graph.name}: {len(unknown)} op calls are not fully counted, so "
-                f"totals marked ≥ are lower bounds; the first: {first.layer}: {first.reason}.",
-                file=sys.stderr,
+            calls = "1 op call is" if len(unknown) == 1 else f"{len(unknown):,} op calls are"
+            warn(
+                f"{study.graph.name}: {calls} not fully counted, so totals marked ≥ are lower "
+                f"bounds; the first: {unknown[0].layer}: {unknown[0].reason}."
             )

@@ -38,8 +38,8 @@ def run(options: argparse.Namespace) -> int:
     from costlens.export.files import writer
     from costlens.study import analyze
 
-    write = writer(options.output.suffix.lower())
     check_writable(options.output)
+    write = writer(options.output.suffix.lower())
     with progress(f"reading {options.target}", options.quiet):
         study = analyze(options.target, **flags.sizes(options))
     emit(write(study.to_networkx(options.level)), options.output)

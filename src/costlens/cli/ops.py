@@ -1,4 +1,4 @@
-"""``costlens ops``: which layers and operations are read, which ops they become, which rules price."""
+"""``costlens ops``: which layers and operations are read, what they become, which rules price."""
 
 from __future__ import annotations
 

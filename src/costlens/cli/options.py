@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import re
 from typing import Any, NoReturn
 
 from costlens.errors import InputError
+
+_POSITIVE = "0*[1-9][0-9]{0,17}"
 
 
 class BadUsage(Exception):
@@ -16,8 +18,8 @@ class BadUsage(Exception):
 class Parser(argparse.ArgumentParser):
     """argparse, but a wrong command line is one line and no usage text."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str) -> NoReturn:
         raise BadUsage(f"{message}. See '{self.prog} --help'.")
@@ -33,7 +35,7 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         help="model.py, model.py:name, model.py:build(width=0.5), package.module:name",
     )
     sizes = parser.add_argument_group(f"sizes that the {kind} leaves open")
-    sizes.add_argument("--batch", type=int, metavar="N", help="batch size (default 1)")
+    sizes.add_argument("--batch", type=positive, metavar="N", help="batch size (default 1)")
     sizes.add_argument(
         "--input-shape",
         action="append",
@@ -73,6 +75,8 @@ def _input_shapes(texts: list[str]) -> Any:
     plain: list[tuple[int, ...]] = []
     for text in texts:
         name, equals, numbers = text.rpartition("=")
+        if name in named:
+            raise InputError("--input-shape", f"{name} is given twice", "Give each input once.")
         if equals:
             named[name] = _numbers("--input-shape", numbers)
         else:
@@ -83,24 +87,21 @@ def _input_shapes(texts: list[str]) -> Any:
 
 
 def _numbers(flag: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.replace("x", ",").split(",") if part.strip())
-    except ValueError as error:
-        raise InputError(flag, f"{text!r} is not a shape", "Write it as 224,224,3.") from error
+    bare = re.sub(r"[\s()\[\]]", "", text)
+    if not re.fullmatch("[0-9]{1,18}([,x][0-9]{1,18})*,?", bare):
+        raise InputError(flag, f"{text!r} is not a shape", "Write it as 224,224,3.")
+    return tuple(map(int, re.findall("[0-9]+", bare)))
 
 
 def _dim(text: str) -> tuple[str, int]:
     name, equals, number = text.rpartition("=")
-    if not equals or not number.isdigit():
+    if not equals or not re.fullmatch(_POSITIVE, number):
         raise InputError("--dim", f"{text!r} is not LAYER=N", "Write it as vectorize=128.")
     return name, int(number)
 
 
 def positive(text: str) -> int:
     """An argparse type: a whole number from 1."""
-    number = int(text) if text.isdigit() else 0
-    if number < 1:
+    if not re.fullmatch(_POSITIVE, text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return number
-
-
+    return int(text)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import progress, write_file
+from costlens.cli.output import progress, write_files
 from costlens.errors import InputError
+from costlens.units import printable
 
 if TYPE_CHECKING:
     from costlens.study import Study
@@ -43,25 +47,39 @@ def run(options: argparse.Namespace) -> int:
         with progress(f"reading {target}", options.quiet):
             studies.append(analyze(target, **flags.sizes(options)))
     files = _files(studies)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(str(folder), f"cannot be made: {error.strerror}", "Choose -o.") from error
-    for name, text in files.items():
-        write_file(folder / name, text)
+    with _made(folder):
+        write_files({folder / name: text for name, text in files.items()})
     if not options.quiet:
-        print(f"{len(files)} files in {folder}; start with {folder / 'README.md'}", file=sys.stderr)
+        start = folder / "README.md"
+        print(printable(f"{len(files)} files in {folder}; start with {start}"), file=sys.stderr)
     return 0
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(str(folder), "is a file", "Name a folder with -o.")
-    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    import os
-
+    parent = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))
+    if not os.path.isdir(parent):
+        raise InputError(str(folder), f"{parent} is a file", "Name a folder with -o.")
     if not os.access(parent, os.W_OK):
         raise InputError(str(folder), "cannot be written", "Choose another place with -o.")
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; what was made goes again where the block fails."""
+    missing = [p for p in (folder, *folder.parents) if not os.path.exists(p)]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            fix = "Choose another place with -o."
+            raise InputError(str(folder), f"cannot be made: {why}", fix) from error
+        yield
+    except BaseException:
+        for made in missing:
+            with suppress(OSError, ValueError):
+                made.rmdir()
+        raise
 
 
 def _files(studies: list[Study]) -> dict[str, str]:

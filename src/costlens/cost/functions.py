@@ -1,7 +1,8 @@
 """What one element of each elementwise function costs.
 
 A transcendental is one call of exp, log, sqrt, pow, erf or a trigonometric function; a sign
-flip, a copy and a select are free. Composite activations are counted as Keras writes them.
+flip, a copy and a select are free, and a small integer power is its multiplications. Composite
+functions are counted as Keras writes them, along the costliest branch.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ _SIGMOID = _TRN
 _SOFTPLUS = 2 * _TRN + _ADD
 
 UNARY: Mapping[str, Cost] = {
-    **_each("identity negative abs sign conj real imag copy stop_gradient not bit", ZERO),
-    **_each("floor ceil round trunc logical_not bitwise_not isfinite isinf isnan heaviside", _CMP),
-    **_each("isneginf isposinf isreal signbit nan_to_num", _CMP),
+    **_each("identity negative abs sign conj real imag copy stop_gradient", ZERO),
+    **_each("floor ceil round trunc logical_not bitwise_not isfinite isinf isnan isneginf", _CMP),
+    **_each("isposinf isreal signbit", _CMP),
+    **_each("nan_to_num", 3 * _CMP),  # nan, +inf, -inf
     **_each("exp exp2 expm1 log log2 log10 log1p sqrt rsqrt cbrt sin cos tan sinh cosh tanh", _TRN),
     **_each("arcsin arccos arctan arcsinh arccosh arctanh erf erfc erfinv sigmoid i0 angle", _TRN),
     **_each("square deg2rad rad2deg scale", _MUL),
@@ -36,7 +38,7 @@ UNARY: Mapping[str, Cost] = {
     "clip": 2 * _CMP,
     "leaky_relu": _CMP + _MUL,
     "threshold": _CMP,
-    "hard_shrink": 2 * _CMP,
+    "hard_shrink": _CMP,
     "soft_shrink": 2 * _CMP + _ADD,
     "tanh_shrink": _TRN + _ADD,
     "elu": _CMP + _TRN + _ADD + _MUL,
@@ -44,7 +46,7 @@ UNARY: Mapping[str, Cost] = {
     "selu": _CMP + _TRN + _ADD + 2 * _MUL,
     "softplus": _SOFTPLUS,
     "softsign": _ADD + _DIV,
-    "squareplus": 2 * _ADD + 2 * _MUL + _TRN,
+    "squareplus": 2 * _ADD + _MUL + _DIV + _TRN,  # (x + √(x² + b)) / 2
     "log_sigmoid": _SOFTPLUS,
     "sparse_plus": 2 * _CMP + _ADD + 2 * _MUL,
     "sparse_sigmoid": 2 * _CMP + _ADD + _MUL,
@@ -52,7 +54,7 @@ UNARY: Mapping[str, Cost] = {
     "hard_sigmoid": 2 * _CMP + _ADD + _DIV,
     "hard_silu": 2 * _CMP + _ADD + _DIV + _MUL,
     "hard_tanh": 2 * _CMP,
-    "gelu": _TRN + _ADD + 3 * _MUL,  # 0.5 x (1 + erf(x / √2))
+    "gelu": _TRN + _ADD + 2 * _MUL + _DIV,  # 0.5 x (1 + erf(x / √2))
     "gelu_tanh": _TRN + 2 * _ADD + 6 * _MUL,  # 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))
     "mish": _SOFTPLUS + _TRN + _MUL,
 }
@@ -67,12 +69,13 @@ BINARY: Mapping[str, Cost] = {
     **_each("greater_equal logical_and logical_or logical_xor", _CMP),
     **_each("bitwise_and bitwise_or bitwise_xor left_shift right_shift copysign nextafter", ZERO),
     **_each("power arctan2", _TRN),
-    **_each("prelu", _CMP + _MUL),
+    **_each("prelu", 2 * _CMP + _MUL + _ADD),  # relu(x) - α relu(-x)
     **_each("heaviside", 2 * _CMP),
     **_each("hypot", 2 * _MUL + _ADD + _TRN),
     **_each("ldexp", _TRN + _MUL),
-    **_each("logaddexp logaddexp2", 2 * _TRN + 2 * _ADD + _CMP),
-    **_each("isclose", 3 * _ADD + _MUL + _CMP),
+    **_each("logaddexp", 2 * _TRN + 2 * _ADD + _CMP),  # max(a, b) + log1p(exp(-|a - b|))
+    **_each("logaddexp2", 2 * _TRN + 2 * _ADD + _MUL + _DIV + _CMP),  # the same in ln 2
+    **_each("isclose", 2 * _ADD + _MUL + _CMP),  # |a - b| ≤ atol + rtol |b|
     **_each("squared_difference", _ADD + _MUL),
 }
 """Cost of one output element, by function name."""

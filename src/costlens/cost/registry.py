@@ -39,8 +39,7 @@ RULES: Mapping[str, Rule] = {
 """Ops with arithmetic, and what it costs."""
 
 MOVES = frozenset(
-    "input select transpose concat slice pad gather broadcast rearrange cast fill stack"
-    .split()
+    "input select transpose concat slice pad gather broadcast rearrange cast fill stack".split()
 )
 """Ops that move or make data and compute nothing."""
 

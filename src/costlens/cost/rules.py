@@ -13,7 +13,7 @@ from costlens.ir.ops import channel_axis, label_sizes, spatial_axes
 
 
 def hits(positions: int, limit: int, taps: int, stride: int, dilation: int, shift: int) -> int:
-    """How many (position, tap) pairs land in ``0 <= position*stride + tap*dilation - shift < limit``."""
+    """How many (position, tap) pairs land in 0 ≤ position·stride + tap·dilation - shift < limit."""
     total = 0
     for tap in range(taps):
         offset = tap * dilation - shift
@@ -126,7 +126,7 @@ def softmax(call: Call) -> Cost:
 _REDUCE = {
     "sum": "adds", "mean": "adds", "prod": "muls", "max": "comparisons", "min": "comparisons",
     "all": "comparisons", "any": "comparisons", "argmax": "comparisons",
-    "argmin": "comparisons", "count_nonzero": "adds",
+    "argmin": "comparisons",
 }  # fmt: skip
 
 
@@ -135,6 +135,7 @@ def reduce(call: Call) -> Cost:
 
     var: mean, then m subtractions, m squares, m-1 additions, one division; std: a root more.
     logsumexp: m-1 comparisons, m subtractions, m exp, m-1 additions, one log, one addition.
+    count_nonzero compares each element that is not a truth value already.
     """
     n, fn = call.x.size, call.attrs["fn"]
     lanes = n // (prod(call.x.shape[axis] for axis in call.attrs["axes"]) or 1)
@@ -142,9 +143,9 @@ def reduce(call: Call) -> Cost:
         cost = Cost(adds=2 * (n - lanes) + n, muls=n, divs=2 * lanes)
         return cost + Cost(transcendentals=lanes * (fn == "std"))
     if fn == "logsumexp":
-        return Cost(
-            comparisons=n - lanes, adds=n + n - lanes + lanes, transcendentals=n + lanes
-        )
+        return Cost(comparisons=n - lanes, adds=n + n - lanes + lanes, transcendentals=n + lanes)
+    if fn == "count_nonzero":
+        return Cost(adds=n - lanes, comparisons=n * (call.x.dtype != "bool"))
     return Cost(**{_REDUCE[fn]: n - lanes}, divs=lanes * (fn == "mean"))
 
 
@@ -163,38 +164,45 @@ def pool(call: Call) -> Cost:
     return Cost(comparisons=work) if call.attrs["fn"] == "max" else Cost(adds=work)
 
 
+def covers(size: int, parts: int) -> int:
+    """How many elements of a line its equal parts touch, summed over the parts."""
+    return sum(-(-(i + 1) * size // parts) - i * size // parts for i in range(parts))
+
+
 def adaptive_pool(call: Call) -> Cost:
     """Adaptive pooling: output i averages inputs ⌊i·n/m⌋ to ⌈(i+1)·n/m⌉; k-1 each."""
     last = call.attrs["channels_last"]
-    covered = [
-        sum(-(-(i + 1) * n // m) - i * n // m for i in range(m))
-        for n, m in (
-            (call.x.shape[axis], call.out.shape[axis]) for axis in spatial_axes(call.x.rank, last)
-        )
-    ]
+    axes = spatial_axes(call.x.rank, last)
+    covered = [covers(call.x.shape[axis], call.out.shape[axis]) for axis in axes]
     lanes = call.x.shape[0] * call.x.shape[channel_axis(call.x.rank, last)]
     work = prod(covered) * lanes - call.out.size
     return Cost(comparisons=work) if call.attrs["fn"] == "max" else Cost(adds=work)
 
 
-_TAPS = {"nearest": 1, "bilinear": 2, "bicubic": 4, "lanczos3": 6, "lanczos5": 10, "area": 1}
+_TAPS = {"bilinear": 2, "bicubic": 4, "lanczos3": 6, "lanczos5": 10}
 
 
 def resize(call: Call) -> Cost:
     """Interpolation from t taps per axis: t^axes multiplications and one fewer additions.
 
     Nearest takes one tap and computes nothing. Never MACs. With antialiasing on a smaller
-    output the taps of an axis grow with its scale.
+    output the kernel is as much wider as the input is larger, and covers as many more taps;
+    area weights the elements that an output element lies over.
     """
-    attrs = call.attrs
-    if attrs["method"] == "nearest":
+    attrs, last, method = call.attrs, call.attrs["channels_last"], call.attrs["method"]
+    if method == "nearest":
         return ZERO
-    taps = 1
-    for axis in spatial_axes(call.x.rank, attrs["channels_last"]):
+    reads = call.x.shape[0] * call.x.shape[channel_axis(call.x.rank, last)]
+    for axis in spatial_axes(call.x.rank, last):
         n, m = call.x.shape[axis], call.out.shape[axis]
-        shrink = -(-n // m) if attrs.get("antialias") and m and n > m else 1
-        taps *= min(n, _TAPS[attrs["method"]] * shrink)
-    return Cost(muls=taps * call.out.size, adds=(taps - 1) * call.out.size)
+        if method == "area":
+            reads *= covers(n, m)
+            continue
+        taps = _TAPS[method]
+        if attrs.get("antialias") and n > m > 0:
+            taps = -(-taps * n // m)
+        reads *= m * min(n, taps)
+    return Cost(muls=reads, adds=reads - call.out.size)
 
 
 def scatter(call: Call) -> Cost:

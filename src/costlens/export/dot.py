@@ -35,7 +35,5 @@ def _attributes(data: dict[str, object]) -> str:
 
 def _quote(text: str) -> str:
     r"""A DOT string: quotes and backslashes escaped, line breaks as ``\n``."""
-    lines = [
-        printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in text.split("\n")
-    ]
+    lines = [printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in text.split("\n")]
     return '"' + "\\n".join(lines) + '"'

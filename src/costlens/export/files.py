@@ -24,9 +24,10 @@ def graphml(net: nx.MultiDiGraph[str]) -> str:
 
 
 def gexf(net: nx.MultiDiGraph[str]) -> str:
-    """GEXF 1.2, without the date that networkx writes."""
+    """GEXF 1.2, without the date and the version that networkx writes."""
     text = "\n".join(nx.generate_gexf(_for_xml(net)))
-    return re.sub(r' lastmodifieddate="[^"]*"', "", text) + "\n"
+    text = re.sub(r' lastmodifieddate="[^"]*"', "", text)
+    return re.sub(r"<creator>NetworkX [^<]*<", "<creator>costlens<", text, count=1) + "\n"
 
 
 def node_link(net: nx.MultiDiGraph[str]) -> str:
@@ -49,21 +50,23 @@ def writer(suffix: str) -> Callable[[nx.MultiDiGraph[str]], str]:
     if suffix not in FORMATS:
         formats = ", ".join(FORMATS)
         what = f"{suffix} is not a graph format" if suffix else "the file has no suffix"
-        raise InputError("graph", what, f"Formats: {formats}.")
+        raise InputError("-o", what, f"Formats: {formats}.")
     return FORMATS[suffix]
 
 
 def _for_xml(net: nx.MultiDiGraph[str]) -> nx.MultiDiGraph[str]:
-    """A copy whose texts hold only characters that XML 1.0 can carry."""
+    """A copy whose texts hold only characters that XML 1.0 can carry; ids stay distinct."""
 
     def clean(value: Any) -> Any:
         return printable(value) if isinstance(value, str) else value
 
     made: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=clean(net.graph.get("name", "")))
+    ids: dict[str, str] = {}
     for node, attributes in net.nodes(data=True):
-        made.add_node(clean(node), **{key: clean(v) for key, v in attributes.items()})
+        ids[node] = clean(node)
+        while ids[node] in made:  # a name that spells out what another one holds
+            ids[node] += "'"
+        made.add_node(ids[node], **{key: clean(v) for key, v in attributes.items()})
     for start, end, attributes in net.edges(data=True):
-        made.add_edge(
-            clean(start), clean(end), **{key: clean(v) for key, v in attributes.items()}
-        )
+        made.add_edge(ids[start], ids[end], **{key: clean(v) for key, v in attributes.items()})
     return made

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import networkx as nx
 
-from costlens.units import count, printable
+from costlens.units import count
+from costlens.units import mermaid as escaped
 
 
 def mermaid(net: nx.MultiDiGraph[str]) -> str:
@@ -12,17 +13,9 @@ def mermaid(net: nx.MultiDiGraph[str]) -> str:
     number = {node: f"n{i}" for i, node in enumerate(net.nodes)}
     lines = ["flowchart TD"]
     for node, data in net.nodes(data=True):
-        label = f"{_text(str(data['label']))}<br/>{data['output_shape']}"
+        label = f"{escaped(str(data['label']))}<br/>{data['output_shape']}"
         if data["macs"]:
             label += f"<br/>{count(data['macs'])} MACs"
         lines.append(f'  {number[node]}["{label}"]')
     lines += [f"  {number[start]} --> {number[end]}" for start, end in net.edges()]
     return "\n".join(lines) + "\n"
-
-
-_ENTITIES = {ord(char): f"#{ord(char)};" for char in "\"#<>&;`\\|{}[]()*_~"}
-
-
-def _text(text: str) -> str:
-    """Label text with Mermaid's and HTML's own characters as entity codes."""
-    return printable(text).translate(_ENTITIES)

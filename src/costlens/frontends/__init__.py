@@ -85,5 +85,7 @@ def _read_live(
             "Pass a keras.Model, or text such as 'model.py:build'.",
         )
     graph = read_graph(model, batch, input_shape, dims)
-    source = Source(text or graph.name, str(keras.__version__), str(keras.backend.backend()), others)
+    source = Source(
+        text or graph.name, str(keras.__version__), str(keras.backend.backend()), others
+    )
     return graph, source

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from costlens.errors import InputError
@@ -18,7 +21,7 @@ _NOTHING = ("load_weights", "save", "save_weights", "export")
 
 def import_keras() -> Any:
     """Keras ≥ 3 with a backend, or an InputError that says what to install."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _choose_backend()
     try:
         keras = importlib.import_module("keras")
     except ImportError as error:
@@ -28,10 +31,24 @@ def import_keras() -> Any:
             f"building a model needs Keras 3 and a backend, and {missing} is not installed",
             "Run: pip install 'costlens[tensorflow-cpu]' (or costlens[tensorflow]).",
         ) from error
+    except Exception as error:  # such as a KERAS_BACKEND that Keras does not know
+        text = " ".join(str(error).split())
+        what = f"it does not start: {type(error).__name__}: {text}"
+        raise InputError("keras", what, "Check KERAS_BACKEND and ~/.keras/keras.json.") from error
     version = str(getattr(keras, "__version__", "0"))
     if int(version.split(".")[0]) < 3:
         raise InputError("keras", f"version {version} is installed", "Install keras>=3.")
     return keras
+
+
+def _choose_backend() -> None:
+    """Where nobody chose a backend and TensorFlow, Keras's default, is absent: one that is here."""
+    if "keras" in sys.modules or "KERAS_BACKEND" in os.environ or find_spec("tensorflow"):
+        return
+    for name in ("jax", "torch"):
+        if find_spec(name):
+            os.environ["KERAS_BACKEND"] = name
+            return
 
 
 @contextmanager
@@ -39,7 +56,8 @@ def abstract_keras() -> Iterator[Any]:
     """Keras, with every variable made inside a shape only, and no weights loaded or trained.
 
     ``keras.StatelessScope(initialize_variables=False)`` leaves its variables on a global list
-    that a later unrelated layer would initialise, so the list is cleared on leaving.
+    that a later unrelated layer would initialise, so the list is cleared on leaving. Keras
+    numbers the names that it makes up from the start here, as in a process of its own.
     """
     keras = import_keras()
     file_utils = importlib.import_module("keras.src.utils.file_utils")
@@ -51,19 +69,28 @@ def abstract_keras() -> Iterator[Any]:
         setattr(owner, name, value)
 
     pending = global_state.get_global_attribute("uninitialized_variables", [])
-    before = list(pending)
+    before = {"uninitialized_variables": list(pending)}
+    before["object_name_uids"] = global_state.get_global_attribute("object_name_uids")
+    global_state.set_global_attribute("object_name_uids", defaultdict(int))
+    variables = importlib.import_module("keras.src.backend.common.variables")
     try:
         for name in _TRAINING:
             replace(keras.Model, name, _refusal(name))
         for name in _NOTHING:
             replace(keras.Model, name, _nothing)
+        replace(variables.Variable, "__init__", _from_value(variables.Variable.__init__))
         replace(file_utils, "get_file", _no_download)
+        replace(keras.utils, "get_file", _no_download)
+        for name, module in list(sys.modules.items()):
+            if name.startswith("keras.src.datasets.") and hasattr(module, "get_file"):
+                replace(module, "get_file", _no_data)
         with keras.StatelessScope(initialize_variables=False):
             yield keras
     finally:
         for owner, name, value in reversed(replaced):
             setattr(owner, name, value)
-        global_state.set_global_attribute("uninitialized_variables", before)
+        for name, value in before.items():
+            global_state.set_global_attribute(name, value)
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
@@ -75,12 +102,34 @@ def _no_download(fname: str = "", *args: Any, **kwargs: Any) -> str:
     return str(fname)
 
 
+def _no_data(*args: Any, **kwargs: Any) -> str:
+    raise InputError("", f"the script loads a data set, and {_NOT_YET}", _NAME_IT)
+
+
+def _from_value(original: Callable[..., None]) -> Callable[..., None]:
+    """A variable given by its value, such as an optimizer's, which the scope would refuse."""
+
+    def init(
+        self: Any, initializer: Any, shape: Any = None, dtype: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        if not callable(initializer) and not isinstance(initializer, str):
+            value = self._convert_to_tensor(initializer, dtype=dtype)
+            shape, dtype = value.shape, dtype or value.dtype
+
+            def initializer(shape: Any, dtype: Any = None) -> Any:
+                return value
+
+        original(self, initializer, shape, dtype, *args, **kwargs)
+
+    return init
+
+
+_NOT_YET = "training scripts are not read yet"
+_NAME_IT = "Put the model in a function and name it: model.py:build."
+
+
 def _refusal(name: str) -> Any:
     def refuse(model: Any, *args: Any, **kwargs: Any) -> None:
-        raise InputError(
-            str(model.name),
-            f"the script calls {name}, and training scripts are not read yet",
-            "Put the model in a function and name it: model.py:build.",
-        )
+        raise InputError(str(model.name), f"the script calls {name}, and {_NOT_YET}", _NAME_IT)
 
     return refuse

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from costlens.errors import InputError
 from costlens.frontends.layercall import (
     Constant,
@@ -26,10 +28,12 @@ from costlens.frontends.sizes import InputShape, settle
 from costlens.ir.graph import Graph
 from costlens.ir.types import TensorType
 
-_BEHAVIOUR = (
-    "call", "__call__", "build", "compute_output_shape", "compute_output_spec", "compute_mask",
-    "quantized_call", "add_weight",
-)  # fmt: skip
+_HARMLESS = frozenset(
+    "get_config from_config get_build_config build_from_config get_compile_config "
+    "compile_from_config save_own_variables load_own_variables save_assets load_assets "
+    "train_step test_step predict_step compute_loss compute_metrics metrics".split()
+)
+"""What a subclass may override without changing its weights or what it computes."""
 
 
 def read_model(model: Any) -> Program:
@@ -47,7 +51,7 @@ def function_of(model: Any) -> Any | None:
     if isinstance(model, keras.Sequential):
         own_call = type(model).call is not keras.Sequential.call
         return None if own_call else getattr(model, "_functional", None)
-    functional = next((c for c in type(model).__mro__ if c.__name__ == "Functional"), None)
+    functional: Any = next((c for c in type(model).__mro__ if c.__name__ == "Functional"), None)
     if functional is None or type(model).call is not functional.call:
         return None
     return model if getattr(model, "_nodes_by_depth", None) is not None else None
@@ -105,16 +109,8 @@ class _Reader:
                 expected = tuple((tuple(x.shape), _dtype(x)) for x in node.outputs)
                 steps.append(Step(self.layer(node.operation), args, kwargs, made, expected))
         outputs = map_leaves(leaf, _plain(function._outputs_struct))
-        held = self._uncalled(model, called | {id(function)})
+        held = _uncalled(model, called | {id(function)})
         return Program(str(model.name), inputs, tuple(steps), outputs, held)
-
-    def _uncalled(self, model: Any, called: set[int]) -> tuple[Layer, ...]:
-        """Layers with weights that the model tracks and its graph does not call."""
-        return tuple(
-            self.layer(layer)
-            for layer in getattr(model, "_layers", ())
-            if id(layer) not in called and not _is_input(layer) and getattr(layer, "weights", ())
-        )
 
     def layer(self, operation: Any) -> Layer:
         known = self.layers.get(id(operation))
@@ -131,6 +127,7 @@ class _Reader:
         key, reason = _builtin_key(cls)
         stored = _stored(operation)
         config, problem = _config(operation)
+        config = {**config, **_sublayers(operation)}
         return Layer(key, name, config, identity, stored, None, reason or problem)
 
 
@@ -139,46 +136,120 @@ def function_of_layer(operation: Any) -> bool:
     return hasattr(operation, "layers") and function_of(operation) is not None
 
 
+def _uncalled(model: Any, called: set[int]) -> tuple[Layer, ...]:
+    """Layers that the model tracks and its graph does not call, and variables of its own."""
+    layers: list[Any] = list(getattr(model, "_layers", []))
+    held = [
+        Layer(f"layer:{type(layer).__name__}", str(layer.name), {}, id(layer), _stored(layer))
+        for layer in layers
+        if id(layer) not in called and not _is_input(layer) and getattr(layer, "weights", [])
+    ]
+    inside = {id(variable) for layer in layers for variable in getattr(layer, "weights", [])}
+    own = tuple(stored for stored in _stored(model) if stored.key not in inside)
+    if own:
+        held.append(Layer("layer:Model", str(model.name), {}, id(model), own))
+    return tuple(held)
+
+
+def _keras_class(cls: type) -> Any:
+    """The class of Keras that a class is or extends, or None."""
+    return next((c for c in cls.__mro__ if c.__module__.split(".")[0] == "keras"), None)
+
+
 def _builtin_key(cls: type) -> tuple[str, str]:
     """The key of Keras's class that behaves as ``cls`` does, and why there is none.
 
     A subclass that overrides nothing that decides its weights or its computation is read as
     the class of Keras that it extends.
     """
-    own = cls
-    while cls.__module__.split(".")[0] != "keras":
-        if any(name in vars(cls) for name in _BEHAVIOUR):
-            return f"custom:{own.__name__}", f"{own.__name__} is a custom layer"
-        cls = cls.__mro__[1]
-    if cls.__name__ in ("Layer", "Model", "Operation"):
-        return f"custom:{own.__name__}", f"{own.__name__} is a custom layer"
-    return layer_key(cls.__module__, cls.__name__), ""
+    base = _keras_class(cls)
+    if base is None or base.__name__ in ("Layer", "Model", "Operation", "Wrapper"):
+        return f"custom:{cls.__name__}", f"{cls.__name__} is a custom layer"
+    for c in cls.__mro__[: cls.__mro__.index(base)]:
+        changed = sorted(name for name in vars(c) if _changes(base, name))
+        if changed:
+            what = f"{cls.__name__} is a custom layer: a {base.__name__} with its own {changed[0]}"
+            return f"custom:{cls.__name__}", what
+    return layer_key(base.__module__, base.__name__), ""
+
+
+def _changes(base: type, name: str) -> bool:
+    """Whether overriding this name may change what a layer of Keras holds or computes."""
+    special = name.startswith("__") and name != "__call__"
+    return hasattr(base, name) and not special and name not in _HARMLESS
 
 
 def _config(operation: Any) -> tuple[Mapping[str, Any], str]:
-    """An operation's config, or its plain attributes where Keras cannot give one."""
+    """An operation's config, or its plain attributes where Keras cannot give one.
+
+    It is Keras's own ``get_config`` that is asked: a subclass's may leave out what it fixes.
+    """
+    cls = _keras_class(type(operation)) or type(operation)
     try:
-        return operation.get_config(), ""
+        config = cls.get_config(operation)
     except Exception:  # a user's get_config may raise anything
         plain = (int, float, str, bool, tuple, list, type(None))
         attributes = {
-            key: value
+            key: value if isinstance(value, plain) else _array(value)
             for key, value in vars(operation).items()
-            if not key.startswith("_") and isinstance(value, plain)
+            if not key.startswith("_") and (isinstance(value, plain) or _array(value) is not None)
         }
         return attributes, ""
+    return {**config, **_unsaid(operation, config)}, ""
+
+
+def _unsaid(operation: Any, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a config leaves unsaid, or says less exactly than the live layer does."""
+    more: dict[str, Any] = {}
+    if "data_format" in config and config["data_format"] is None:  # what None meant then
+        more["data_format"] = getattr(operation, "data_format", None)
+    policy = getattr(operation, "dtype_policy", None)
+    if isinstance(config.get("dtype"), str) and policy is not None:
+        more["dtype"] = str(policy.name)
+    for name in ("activation", "recurrent_activation"):
+        function = getattr(operation, name, None)
+        module = str(getattr(function, "__module__", ""))
+        own = module.startswith("keras.") and ".ops" not in module
+        if name in config and inspect.isroutine(function) and not own:
+            called = str(getattr(function, "__name__", function))
+            more[name] = {"class_name": "function", "module": module, "config": called}
+    return more
+
+
+def _array(value: Any) -> Any:
+    """An array among an operation's attributes: its integers, or a constant; None for the rest."""
+    if not isinstance(value, np.ndarray):
+        return None
+    few = value.dtype.kind in "iu" and value.size <= 4096
+    return value.tolist() if few else Constant(TensorType(value.shape, _dtype(value)), id(value))
+
+
+def _sublayers(operation: Any) -> Mapping[str, Any]:
+    """What was changed on layers inside after they were made, which no config of theirs holds."""
+    changed = {}
+    for layer in _flatten(operation):
+        own = layer is operation
+        if not own and (getattr(layer, "quantization_mode", None) or _has_lora(layer)):
+            config = _config(layer)[0]
+            keys = ("dtype", "quantization_config", "lora_rank", "lora_alpha")
+            changed[str(layer.name)] = {key: config[key] for key in keys if key in config}
+    return {"sublayers": changed} if changed else {}
+
+
+def _has_lora(layer: Any) -> bool:
+    return bool(getattr(layer, "lora_enabled", False))
 
 
 def _stored(operation: Any) -> tuple[Stored, ...]:
-    owners: dict[int, Any] = {}
-    for layer in _flatten(operation):
-        for variable in getattr(layer, "_trainable_variables", ()):
-            owners[id(variable)] = layer
+    made_trainable = {
+        id(variable)
+        for layer in _flatten(operation)
+        for variable in getattr(layer, "_trainable_variables", ())
+    }
     stored = []
-    for variable in getattr(operation, "weights", ()):
-        owner = owners.get(id(variable))
+    for variable in operation.weights if _flatten(operation) else ():  # ops have other "weights"
         trainable = bool(variable.trainable)
-        frozen = not trainable and owner is not None and bool(owner.trainable)
+        frozen = not trainable and id(variable) in made_trainable
         type_ = TensorType(tuple(variable.shape), str(variable.dtype))
         stored.append(Stored(str(variable.name), type_, trainable, id(variable), frozen))
     return tuple(stored)
@@ -207,8 +278,8 @@ def _leaf(value: Any, numbers: Mapping[int, int]) -> Any:
         return value
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         shape = tuple(value.shape)
-        if not shape and hasattr(value, "item") and not hasattr(value, "_keras_history"):
-            return value.item()
+        if not shape and isinstance(value, (np.generic, np.ndarray)):
+            return value.item() if value.dtype.kind in "biu" else np.asarray(value)[()]
         if all(isinstance(n, int) for n in shape):
             return Constant(TensorType(shape, _dtype(value)), id(value))
     if inspect.isclass(value) or callable(value):

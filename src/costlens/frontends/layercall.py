@@ -46,7 +46,8 @@ class Opaque:
 class Stored:
     """A variable that a layer holds, as the model stores it; ``key`` is its identity.
 
-    ``frozen`` marks a variable that was made non-trainable by hand, which no config says.
+    ``frozen`` marks a variable that was made trainable and no longer is: its layer was frozen,
+    or somebody froze it by hand, which no config says.
     """
 
     name: str

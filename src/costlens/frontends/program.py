@@ -6,6 +6,7 @@ Reads what ``get_config()`` gives for a layer, a Functional model or a Sequentia
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ from costlens.frontends.layercall import (
 from costlens.ir.types import TensorType
 
 _CONTAINERS = ("Functional", "Sequential", "Model")
+_OPERATIONS = tuple(
+    f"keras.{part}" for part in ("ops", "src.ops", "src.activations", "src.quantizers")
+)
+"""Where operations live; ``keras.activations`` has some of its own beside those of ``ops``."""
 
 
 def layer_key(module: str | None, class_name: str) -> str:
@@ -31,7 +36,7 @@ def layer_key(module: str | None, class_name: str) -> str:
     module = module or "keras.layers"
     if module.split(".")[0] != "keras":
         return f"custom:{class_name}"
-    return f"{'op' if '.ops' in module else 'layer'}:{class_name}"
+    return f"{'op' if module.startswith(_OPERATIONS) else 'layer'}:{class_name}"
 
 
 def layer_from_config(serialized: Mapping[str, Any], identity: Hashable = None) -> Layer:
@@ -42,108 +47,169 @@ def layer_from_config(serialized: Mapping[str, Any], identity: Hashable = None) 
     identity = ("config", id(serialized)) if identity is None else identity
     key = layer_key(serialized.get("module"), class_name)
     if class_name in _CONTAINERS and key.startswith("layer:") and "layers" in config:
-        return Layer(key, name, config, identity, program=program_from_config(config, name))
+        program = program_from_config(config, name, identity)
+        return Layer(key, name, config, identity, program=program)
     return Layer(key, name, config, identity)
 
 
-def program_from_config(config: Mapping[str, Any], name: str) -> Program:
-    """The program of a Functional config (has ``input_layers``) or a Sequential one."""
+def program_from_config(config: Mapping[str, Any], name: str, identity: Hashable = None) -> Program:
+    """The program of a Functional config (has ``input_layers``) or a Sequential one.
+
+    ``identity`` tells the layers of two models apart whose names are the same.
+    """
+    identity = name if identity is None else identity
     if "input_layers" in config:
-        return _functional(config, name)
-    return _sequential(config, name)
+        return _functional(config, name, identity)
+    return _sequential(config, name, identity)
 
 
-def _sequential(config: Mapping[str, Any], name: str) -> Program:
+def _sequential(config: Mapping[str, Any], name: str, identity: Hashable) -> Program:
     layers = list(config["layers"])
     shape: Sequence[int | None] | None = config.get("build_input_shape")
-    dtype = "float32"
+    start = ProgramInput(0, f"{name}_input", tuple(shape or ()), "float32")
     if layers and layers[0]["class_name"] == "InputLayer":
-        first = layers.pop(0)["config"]
-        shape = first.get("batch_shape") or first.get("batch_input_shape")
-        dtype = first.get("dtype") or dtype
-    start = ProgramInput(0, f"{name}_input", tuple(shape or ()), str(dtype))
+        start = _input(layers.pop(0)["config"], 0, start.name)
     steps = tuple(
-        Step(layer_from_config(layer, (name, i)), (Ref(i),), {}, (i + 1,), ())
+        Step(layer_from_config(layer, (identity, i)), (Ref(i),), {}, (i + 1,), ())
         for i, layer in enumerate(layers)
     )
     return Program(name, (start,), steps, Ref(len(steps)))
 
 
-def _functional(config: Mapping[str, Any], name: str) -> Program:
+def _input(config: Mapping[str, Any], value: int, name: str) -> ProgramInput:
+    shape = config.get("batch_shape") or config.get("batch_input_shape")
+    dtype = str(config.get("dtype") or "float32")
+    return ProgramInput(value, str(config.get("name") or name), tuple(shape or ()), dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One inbound node: which layer, which of its calls, on what."""
+
+    key: tuple[str, int]
+    layer: Layer
+    args: tuple[Tree, ...]
+    kwargs: Mapping[str, Tree]
+
+    @property
+    def reads(self) -> list[int]:
+        """The tensors that the call reads, in Keras's order."""
+        return [x.value for x in leaves((self.args, self.kwargs)) if isinstance(x, Ref)]
+
+
+def _functional(config: Mapping[str, Any], name: str, identity: Hashable) -> Program:
     numbers = _Numbers()
-    inputs: dict[tuple[str, int, int], ProgramInput] = {}
-    pending: list[tuple[tuple[str, int], Layer, tuple[Tree, ...], Mapping[str, Tree]]] = []
+    inputs: dict[int, ProgramInput] = {}
+    calls: list[_Call] = []
     for serialized in config["layers"]:
-        layer = layer_from_config(serialized, (name, serialized["config"].get("name")))
-        own = str(serialized.get("name") or layer.name)
+        own = str(serialized.get("name") or serialized["config"]["name"])
+        layer = layer_from_config(serialized, (identity, own))
         if layer.kind == "InputLayer":
-            shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape")
-            dtype = str(layer.config.get("dtype") or "float32")
-            inputs[own, 0, 0] = ProgramInput(numbers[own, 0, 0], own, tuple(shape or ()), dtype)
+            value = numbers[own, 0, 0]
+            inputs[value] = _input(layer.config, value, own)
             continue
         for index, node in enumerate(serialized["inbound_nodes"]):
             args = tuple(_decode(node["args"], numbers))
-            pending.append(((own, index), layer, args, _decode(node["kwargs"], numbers)))
-    outputs = _history(config["output_layers"], numbers)
-    given = [leaf for leaf in leaves(_history(config["input_layers"], numbers))]
-    by_value = {start.value: start for start in inputs.values()}
-    steps = _in_order(pending, set(by_value), numbers, name)
-    return Program(name, tuple(by_value[ref.value] for ref in given), steps, outputs)
+            calls.append(_Call((own, index), layer, args, _decode(node["kwargs"], numbers)))
+    functional = {call.key[0] for call in calls if "input_layers" in call.layer.config}
+    outputs = _history(config["output_layers"], numbers, functional)
+    given = list(leaves(_history(config["input_layers"], numbers, functional)))
+    order = _run_order(calls, [x.value for x in leaves(outputs)], numbers, set(inputs), name)
+    steps = tuple(Step(c.layer, c.args, c.kwargs, numbers.outputs(*c.key), ()) for c in order)
+    return Program(name, tuple(inputs[ref.value] for ref in given), steps, outputs)
 
 
 class _Numbers(dict[tuple[str, int, int], int]):
     """Numbers the tensors (layer, node, index) of a config as they are met."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.widths: dict[tuple[str, int], int] = {}
+
     def __missing__(self, key: tuple[str, int, int]) -> int:
         self[key] = number = len(self)
+        self.widths[key[:2]] = max(key[2] + 1, self.widths.get(key[:2], 1))
         return number
 
     def outputs(self, layer: str, node: int) -> tuple[int, ...]:
         """The numbers of a call's outputs, up to the last one that anything refers to."""
-        last = max((i for (l, n, i) in self if (l, n) == (layer, node)), default=0)
-        return tuple(self[layer, node, i] for i in range(last + 1))
+        return tuple(self[layer, node, i] for i in range(self.widths.get((layer, node), 1)))
 
 
-def _in_order(
-    pending: list[tuple[tuple[str, int], Layer, tuple[Tree, ...], Mapping[str, Tree]]],
-    ready: set[int],
+def _run_order(
+    calls: Sequence[_Call],
+    outputs: Sequence[int],
     numbers: _Numbers,
+    inputs: set[int],
     name: str,
-) -> tuple[Step, ...]:
-    """Calls in an order in which every tensor exists before it is read."""
-    steps: list[Step] = []
-    while pending:
-        later = []
-        for entry in pending:
-            (own, index), layer, args, kwargs = entry
-            if {x.value for x in leaves((args, kwargs)) if isinstance(x, Ref)} <= ready:
-                made = numbers.outputs(own, index)
-                ready.update(made)
-                steps.append(Step(layer, args, kwargs, made, ()))
-            else:
-                later.append(entry)
-        if len(later) == len(pending):
-            raise ValueError(f"the config of {name} has a cycle or refers to a missing layer")
-        pending = later
-    return tuple(steps)
+) -> list[_Call]:
+    """Calls in the order in which Keras runs them: by falling distance from the outputs.
+
+    A layer's earlier call is at least as far as its later ones; calls of one distance keep the
+    order in which walking back from the outputs meets them.
+    """
+    by_key = {call.key: call for call in calls}
+    owner = {value: by_key[key[:2]] for key, value in numbers.items() if key[:2] in by_key}
+    read = {value for call in calls for value in call.reads} | set(outputs)
+    if read - set(owner) - inputs:
+        raise ValueError(f"the config of {name} refers to a missing layer")
+    walked = _walk([owner[v] for v in outputs if v in owner], owner, name)
+    depth: dict[tuple[str, int], int] = {}
+    layer_depth: dict[str, int] = {}
+    for call in reversed(walked):
+        own = max(depth.setdefault(call.key, 0), layer_depth.get(call.key[0], 0))
+        layer_depth[call.key[0]] = depth[call.key] = own
+        for value in call.reads:
+            if value in owner:
+                before = owner[value].key
+                depth[before] = max(own + 1, depth.get(before, 0))
+    return [by_key[key] for key in sorted(depth, key=lambda key: -depth[key])]
 
 
-def _history(tree: Tree, numbers: _Numbers) -> Tree:
-    """``[layer, node, index]`` triples, in any nesting, as references."""
+def _walk(ends: Sequence[_Call], owner: Mapping[int, _Call], name: str) -> list[_Call]:
+    """Calls that lead to ``ends``, each behind what it reads, depth first."""
+    done: dict[tuple[str, int], _Call] = {}
+    opened: set[tuple[str, int]] = set()
+    todo = [(call, False) for call in reversed(ends)]
+    while todo:
+        call, expanded = todo.pop()
+        if call.key in done:
+            continue
+        if expanded:
+            done[call.key] = call
+            continue
+        if call.key in opened:
+            raise ValueError(f"the config of {name} has a cycle")
+        opened.add(call.key)
+        todo.append((call, True))
+        before = [owner[value] for value in call.reads if value in owner]
+        todo.extend((b, False) for b in reversed(before) if b.key not in done)
+    return list(done.values())
+
+
+def _history(tree: Tree, numbers: _Numbers, functional: set[str]) -> Tree:
+    """``[layer, node, index]`` triples, in any nesting, as references.
+
+    Here, and only here, Keras counts the calls of a nested Functional model from 1.
+    """
     if isinstance(tree, (list, tuple)) and len(tree) == 3 and isinstance(tree[0], str):
-        return Ref(numbers[tree[0], int(tree[1]), int(tree[2])])
+        layer, node, index = tree[0], int(tree[1]), int(tree[2])
+        return Ref(numbers[layer, node - (layer in functional), index])
     if isinstance(tree, Mapping):
-        return {key: _history(item, numbers) for key, item in tree.items()}
-    return [_history(item, numbers) for item in tree]
+        return {key: _history(item, numbers, functional) for key, item in tree.items()}
+    items = [_history(item, numbers, functional) for item in tree]
+    return tuple(items) if isinstance(tree, tuple) else items
 
 
 def _decode(value: Any, numbers: _Numbers) -> Tree:
     """A serialised argument: tensors, slices and plain values, in any nesting."""
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, tuple):
+        return tuple(_decode(item, numbers) for item in value)
+    if isinstance(value, list):
         return [_decode(item, numbers) for item in value]
     if not isinstance(value, Mapping):
         return value
-    config = value.get("config")
+    config: Any = value.get("config")
     match value.get("class_name"):
         case "__keras_tensor__":
             layer, node, index = config["keras_history"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +39,28 @@ def load(
     model, the name is missing or is no model, or two candidates for the main model are equal in
     size (unless ``everything`` is wanted).
     """
-    with abstract_keras() as keras, redirect_stdout(sys.stderr), _importable(target):
+    with abstract_keras() as keras, _output_aside(), _importable(target):
         names = _names(target)
         if target.attribute is not None:
             return (_named(keras, target, names, input_shape),)
-        found = _models(keras, target, names) or _made_by_factories(keras, target, names)
+        found = _models(keras, target, names)
+        found = found or _made_by_factories(keras, target, names, input_shape)
         if not found:
-            raise InputError(target.where, "it makes no Keras model", _offer(target, names))
+            raise InputError(target.where, "it makes no Keras model", _offer(keras, target, names))
         return _ranked(target, found, everything)
+
+
+@contextmanager
+def _output_aside() -> Iterator[None]:
+    """What a script prints, and what the programs print that it starts, goes to standard error."""
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stdout(sys.stderr))
+        with suppress(OSError):  # one of the two is closed
+            kept = os.dup(1)
+            stack.callback(os.close, kept)
+            os.dup2(2, 1)
+            stack.callback(os.dup2, kept, 1)
+        yield
 
 
 @contextmanager
@@ -61,13 +77,14 @@ def _importable(target: Target) -> Iterator[None]:
 
 def _names(target: Target) -> Mapping[str, Any]:
     if target.path is None:
-        try:
-            return vars(importlib.import_module(str(target.module)))
-        except ModuleNotFoundError as error:
-            fix = "Check the name, and that it is installed."
-            raise InputError(str(target.module), str(error), fix) from error
-        except Exception as error:
-            raise _raised(error, target) from error
+        with _blamed(target):
+            try:
+                return vars(importlib.import_module(str(target.module)))
+            except ModuleNotFoundError as error:
+                if not f"{target.module}.".startswith(f"{error.name}."):
+                    raise
+                fix = "Check the name, and that it is installed."
+                raise InputError("", str(error), fix) from error
     return _execute(target, target.path)
 
 
@@ -77,7 +94,7 @@ def _execute(target: Target, path: Path) -> Mapping[str, Any]:
         code = compile(source, str(path), "exec")
     except OSError as error:
         raise InputError(str(path), str(error.strerror), "Check the file.") from error
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
         where = f"{path}:{line}" if line else str(path)
         message = getattr(error, "msg", None) or str(error)
@@ -86,36 +103,48 @@ def _execute(target: Target, path: Path) -> Mapping[str, Any]:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
-        exec(code, module.__dict__)
-    except (Exception, SystemExit) as error:
-        raise _raised(error, target) from error
+        with _blamed(target):
+            exec(code, module.__dict__)
     finally:
         sys.modules.pop(module.__name__, None)
     return module.__dict__
 
 
+@contextmanager
+def _blamed(target: Target) -> Iterator[None]:
+    """Whatever the user's code raises becomes an InputError with its own line."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too
+        raise _raised(error, target) from error
+
+
 def _raised(error: BaseException, target: Target) -> CostlensError:
-    """The error of a script, with the script's own line."""
     where = target.where
+    files: tuple[str, ...] = (str(target.path),)
+    if target.module is not None:
+        base = target.module.replace(".", os.sep)
+        files = (f"{os.sep}{base}.py", os.path.join(os.sep + base, "__init__.py"))
     for frame in traceback.extract_tb(error.__traceback__):
-        if target.path is not None and frame.filename == str(target.path):
-            where = f"{target.path}:{frame.lineno}"
+        if frame.filename.endswith(files):
+            where = f"{target.path or frame.filename}:{frame.lineno}"
     if isinstance(error, CostlensError):
         return InputError(where, error.what, error.fix)
     text = " ".join(str(error).split())
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return InputError(where, what, "The script has to run up to where its model is built.")
+    fix = "The script has to run up to where its model is built." if target.path else ""
+    return InputError(where, what, fix)
 
 
-def _named(
-    keras: Any, target: Target, names: Mapping[str, Any], input_shape: InputShape
-) -> Found:
+def _named(keras: Any, target: Target, names: Mapping[str, Any], input_shape: InputShape) -> Found:
     value: Any = names
     for part in str(target.attribute).split("."):
         try:
             value = value[part] if value is names else getattr(value, part)
         except (KeyError, AttributeError) as error:
-            offers = _offer(target, names)
+            offers = _offer(keras, target, names)
             raise InputError(target.where, f"it has no {target.attribute}", offers) from error
     if isinstance(value, keras.Model):
         if target.called:
@@ -123,11 +152,13 @@ def _named(
         return _found(target.text, value)
     if not callable(value):
         kind = type(value).__name__
-        raise InputError(target.text, f"it is {_article(kind)}, no model", _offer(target, names))
+        offers = _offer(keras, target, names)
+        raise InputError(target.text, f"it is {_article(kind)}, no model", offers)
     made = _call(target, value, target.args, target.kwargs, input_shape)
     if not isinstance(made, keras.Model):
         kind = type(made).__name__
-        raise InputError(target.text, f"it gives {_article(kind)}, no model", _offer(target, names))
+        offers = _offer(keras, target, names)
+        raise InputError(target.text, f"it gives {_article(kind)}, no model", offers)
     return _found(target.text, made)
 
 
@@ -156,10 +187,8 @@ def _call(
         raise InputError(target.text, str(error), fix) from error
     except ValueError:
         pass  # a callable without a signature
-    try:
+    with _blamed(target):
         return function(*args, **filled)
-    except (Exception, SystemExit) as error:
-        raise _raised(error, target) from error
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
@@ -195,12 +224,14 @@ def _models(keras: Any, target: Target, names: Mapping[str, Any]) -> list[Found]
     return found
 
 
-def _made_by_factories(keras: Any, target: Target, names: Mapping[str, Any]) -> list[Found]:
+def _made_by_factories(
+    keras: Any, target: Target, names: Mapping[str, Any], input_shape: InputShape
+) -> list[Found]:
     """What the script's own functions without required arguments make."""
     found = []
     for name, function in _factories(names):
         if not _required(function):
-            made = _call(target, function, (), {}, None)
+            made = _call(target, function, (), {}, input_shape)
             if isinstance(made, keras.Model):
                 found.append(_found(f"{target.text}:{name}", made))
     return found
@@ -227,15 +258,22 @@ def _required(function: Callable[..., Any]) -> list[str]:
     ]
 
 
-def _offer(target: Target, names: Mapping[str, Any]) -> str:
-    """What could be typed instead."""
-    offers = []
-    for name, function in _factories(names):
-        needs = ", ".join(f"{parameter}=…" for parameter in _required(function))
-        offers.append(f"{target.where}:{name}({needs})" if needs else f"{target.where}:{name}")
-    if not offers:
+def _offer(keras: Any, target: Target, names: Mapping[str, Any]) -> str:
+    """What could be typed instead: names that look alike, models, functions of the script."""
+    asked = str(target.attribute or "")
+    models = [name for name, value in names.items() if isinstance(value, keras.Model)]
+    offers = models + [name for name, _ in _factories(names)]
+    public = [name for name, value in names.items() if callable(value) and name[:1] != "_"]
+    alike = get_close_matches(asked, sorted({*public, *models}), 3)
+    needs = {name: ", ".join(f"{n}=…" for n in _required(f)) for name, f in _factories(names)}
+    shown = [
+        f"{target.where}:{name}({needs[name]})" if needs.get(name) else f"{target.where}:{name}"
+        for name in dict.fromkeys((*alike, *offers))
+        if name != asked
+    ]
+    if not shown:
         return "Name a Functional or Sequential model, or a function that returns one."
-    return f"Try: {', '.join(offers[:5])}."
+    return f"Try: {', '.join(shown[:5])}."
 
 
 def _ranked(target: Target, found: list[Found], everything: bool) -> tuple[Found, ...]:

@@ -27,9 +27,7 @@ def settle(
     for declared in inputs:
         wanted = given.get(declared.name)
         shape = _settle_one(declared, batch, wanted)
-        resized |= any(
-            n is not None and n != m for n, m in zip(declared.shape, shape, strict=True)
-        )
+        resized |= any(n is not None and n != m for n, m in zip(declared.shape, shape, strict=True))
         types.append(TensorType(shape, declared.dtype))
     return tuple(types), resized
 

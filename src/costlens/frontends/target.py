@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ _LATER = {
     ".onnx": "ONNX files",
     ".pb": "SavedModels",
 }
+
+
+_NO_KIND = "is not a kind of file that is read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +48,31 @@ def parse_target(text: str) -> Target:
     """Parse a TARGET; raises InputError where it is none, is absent, or is not read yet."""
     head, expression = _split(text)
     suffix = Path(head).suffix.lower()
-    if suffix in _LATER:
-        if not Path(head).exists():
-            raise InputError(head, "no such file", "Check the path.")
-        raise InputError(head, f"{_LATER[suffix]} are not read yet", "Pass a model.py.")
-    if suffix == ".py" or "/" in head:
-        path = Path(head)
-        if path.is_dir():
-            raise InputError(head, "is a folder", "Pass a model.py in it.")
-        if not path.exists():
-            raise InputError(head, "no such file", "Check the path.")
+    there = os.path.exists(head)
+    named = all(part.isidentifier() for part in head.split("."))
+    if suffix in _LATER or suffix == ".py" or "/" in head or (there and expression[0] is None):
+        if os.path.isdir(head):
+            raise InputError(_short(head), "is a folder", "Pass a model.py in it.")
+        if not there:
+            raise InputError(_short(head), "no such file", "Check the path.")
         if suffix != ".py":
-            raise InputError(head, "is not a kind of file that is read", "Pass a model.py.")
-        return Target(text, path, None, *expression)
-    if expression[0] is None or not all(part.isidentifier() for part in head.split(".")):
+            what = f"{_LATER[suffix]} are not read yet" if suffix in _LATER else _NO_KIND
+            raise InputError(_short(head), what, "Pass a model.py.")
+        return Target(text, Path(head), None, *expression)
+    if expression[0] is None and named and "." in head:
+        raise InputError(_short(text), "a module needs a name in it", f"Write {_short(head)}:name.")
+    if expression[0] is None or not named:
         raise InputError(
-            text,
+            _short(text),
             "no such file, and no package.module:name",
             "Pass model.py, model.py:name or keras.applications:MobileNetV2.",
         )
     return Target(text, None, head, *expression)
+
+
+def _short(text: str) -> str:
+    """Enough of a TARGET to know it again in a message."""
+    return text if len(text) <= 100 else f"{text[:80]}…"
 
 
 Expression = tuple[str | None, bool, tuple[Any, ...], Mapping[str, Any]]
@@ -73,7 +82,7 @@ def _split(text: str) -> tuple[str, Expression]:
     head, colon, tail = text.partition(".py:")
     if colon:
         return head + ".py", _expression(text, tail)
-    if Path(text).suffix.lower() in (".py", *_LATER) or Path(text).exists():
+    if Path(text).suffix.lower() in (".py", *_LATER) or os.path.exists(text):
         return text, (None, False, (), {})
     head, colon, tail = text.partition(":")
     return head, _expression(text, tail) if colon else (None, False, (), {})
@@ -82,7 +91,7 @@ def _split(text: str) -> tuple[str, Expression]:
 def _expression(text: str, source: str) -> Expression:
     """``name``, ``a.b`` or ``name(literals)``; nothing is evaluated but literals."""
     wrong = InputError(
-        text,
+        _short(text),
         "what follows the colon is neither a name nor a call with literal arguments",
         "Write it as name or name(width=0.5, classes=10).",
     )

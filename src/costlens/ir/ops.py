@@ -136,9 +136,7 @@ def _reduce(types: Types, attrs: Mapping[str, Any]) -> Types:
     x, axes = types[0], attrs["axes"]
     keep = attrs.get("keepdims", False)
     shape = tuple(
-        1 if axis in axes else size
-        for axis, size in enumerate(x.shape)
-        if keep or axis not in axes
+        1 if axis in axes else size for axis, size in enumerate(x.shape) if keep or axis not in axes
     )
     return (TensorType(shape, attrs.get("dtype") or x.dtype),)
 
@@ -155,7 +153,9 @@ def _pool(types: Types, attrs: Mapping[str, Any]) -> Types:
             strict=True,
         )
     ]
-    return (TensorType(_with_spatial(x, sizes, x.shape[channel_axis(x.rank, last)], last), x.dtype),)
+    return (
+        TensorType(_with_spatial(x, sizes, x.shape[channel_axis(x.rank, last)], last), x.dtype),
+    )
 
 
 def _sized(types: Types, attrs: Mapping[str, Any]) -> Types:
@@ -216,61 +216,80 @@ def _declared(types: Types, attrs: Mapping[str, Any]) -> Types:
     return tuple(attrs["types"])
 
 
-def _specs() -> tuple[OpSpec, ...]:
-    new, view, ew = "new", "view", "elementwise"
-    window = ("strides", "padding", "dilation", "groups", "channels_last")
-    rows: list[tuple[str, int, int | None, str, str, Any, Infer, str]] = [
-        ("input", 0, 0, "shape dtype", "", new, _shaped, "A model input."),
-        ("conv", 2, 2, " ".join(window), "dtype", new, _conv,
-         "Convolution: x, kernel (*k, Cin/groups, Cout); padding is a pair per spatial axis."),
-        ("conv_transpose", 2, 2, "strides crop dilation channels_last", "dtype", new,
-         _conv_transpose, "Transposed convolution: x, kernel (*k, Cout, Cin); crop is a pair per "
-         "spatial axis taken off the full output (negative: zeros added)."),
-        ("einsum", 2, 2, "equation", "dtype", new, _einsum,
-         "Contraction in explicit einsum notation: dense, matmul, attention products."),
-        ("unary", 1, 1, "fn", "dtype", ew, _elementwise, "Elementwise function of one operand."),
-        ("binary", 1, 2, "fn", "dtype", ew, _elementwise,
-         "Broadcasting elementwise function; with one operand the other is a scalar."),
-        ("select", 1, 3, "", "dtype", ew, _elementwise, "where(condition, a, b)."),
-        ("batch_norm", 1, 5, "axis", "dtype", new, _like_first,
-         "Normalisation by stored statistics, inference form: one scale and one shift."),
-        ("norm", 1, 3, "fn axes", "groups scale center dtype", new, _like_first,
-         "Normalisation by the input's own statistics: layer, group, rms or unit (l2)."),
-        ("softmax", 1, 1, "axis", "fn dtype", new, _like_first, "softmax, log_softmax, sparsemax."),
-        ("reduce", 1, 2, "fn axes", "keepdims dtype", new, _reduce, "Reduction over axes."),
-        ("cumulative", 1, 1, "fn axis", "dtype", new, _like_first, "Running sum, product, …"),
-        ("pool", 1, 1, "fn window strides padding channels_last", "", new, _pool,
-         "Max or average pooling."),
-        ("adaptive_pool", 1, 1, "fn size channels_last", "", new, _sized,
-         "Pooling to a given spatial size."),
-        ("resize", 1, 1, "method size channels_last", "antialias dtype", new, _sized,
-         "Spatial interpolation."),
-        ("reshape", 1, 1, "shape", "", view, _reshape, "Same elements, other shape."),
-        ("identity", 1, 1, "", "", view, _like_first, "Dropout at inference and the like."),
-        ("transpose", 1, 1, "perm", "", new, _transpose, "Permuted axes, copied."),
-        ("concat", 1, None, "axis", "dtype", new, _concat, "Concatenation."),
-        ("slice", 1, 2, "shape", "index", new, _shaped, "A part of the operand."),
-        ("pad", 1, 1, "padding", "mode", new, _pad, "Elements added at the borders."),
-        ("gather", 1, None, "shape", "dtype", new, _shaped, "Table lookup by index."),
-        ("scatter", 1, None, "shape", "fn dtype", new, _shaped, "Updates written by index."),
-        ("broadcast", 1, 1, "shape", "", new, _shaped, "Repeated or broadcast elements."),
-        ("rearrange", 1, None, "shape fn", "dtype", new, _shaped,
-         "Other data movement: flip, roll, band masks, patches, packing."),
-        ("cast", 1, 1, "dtype", "", ew, _like_first, "Same values, other dtype."),
-        ("fill", 0, None, "shape dtype", "fn", new, _shaped, "New values made from nothing."),
-        ("step", 1, 1, "axis", "", view, _step, "One time step of a sequence, inside a loop."),
-        ("stack", 1, 1, "axis length", "", new, _stack, "A loop's per-step values, stacked."),
-        ("last", 1, 1, "", "", view, _like_first, "A loop's last value."),
-        ("opaque", 0, None, "fn types", "", new, _declared,
-         "Sort, FFT, factorisation: known storage, no MACs, FLOPs unknown."),
-        ("unknown", 0, None, "reason types", "kind", new, _declared,
-         "A call that could not be read: its parameters count, its cost is unknown."),
-    ]
-    return tuple(
-        OpSpec(name, least, most, tuple(attrs.split()), tuple(optional.split()), storage, infer, doc)
-        for name, least, most, attrs, optional, storage, infer, doc in rows
+def _spec(
+    name: str,
+    operands: str,
+    attrs: str,
+    storage: Literal["new", "view", "elementwise"],
+    infer: Infer,
+    doc: str,
+) -> OpSpec:
+    """``operands`` is ``n``, ``n-m`` or ``n-`` (any number from n); an attribute with ``?`` may
+    be left out."""
+    least, dash, most = operands.partition("-")
+    names = attrs.split()
+    return OpSpec(
+        name,
+        int(least),
+        int(most) if most else None if dash else int(least),
+        tuple(attr for attr in names if not attr.endswith("?")),
+        tuple(attr[:-1] for attr in names if attr.endswith("?")),
+        storage,
+        infer,
+        doc,
     )
 
 
-OPS: Mapping[str, OpSpec] = {spec.name: spec for spec in _specs()}
+# fmt: off
+_SPECS = (
+    _spec("input", "0", "shape dtype", "new", _shaped, "A model input."),
+    _spec("conv", "2", "strides padding dilation groups channels_last dtype?", "new", _conv,
+          "Convolution: x, kernel (*k, Cin/groups, Cout); padding is a pair per spatial axis."),
+    _spec("conv_transpose", "2", "strides crop dilation channels_last dtype?", "new",
+          _conv_transpose, "Transposed convolution: x, kernel (*k, Cout, Cin); crop is a pair per "
+          "spatial axis taken off the full output (negative: zeros added)."),
+    _spec("einsum", "2", "equation dtype?", "new", _einsum,
+          "Contraction in explicit einsum notation: dense, matmul, attention products."),
+    _spec("unary", "1", "fn dtype?", "elementwise", _elementwise,
+          "Elementwise function of one operand."),
+    _spec("binary", "1-2", "fn dtype?", "elementwise", _elementwise,
+          "Broadcasting elementwise function; with one operand the other is a scalar."),
+    _spec("select", "1-3", "dtype?", "elementwise", _elementwise, "where(condition, a, b)."),
+    _spec("batch_norm", "1-5", "axis dtype?", "new", _like_first,
+          "Normalisation by stored statistics, inference form: one scale and one shift."),
+    _spec("norm", "1-3", "fn axes groups? scale? center? dtype?", "new", _like_first,
+          "Normalisation by the input's own statistics: layer, group, rms or unit (l2)."),
+    _spec("softmax", "1", "axis fn? dtype?", "new", _like_first, "softmax or log_softmax."),
+    _spec("reduce", "1-2", "fn axes keepdims? dtype?", "new", _reduce, "Reduction over axes."),
+    _spec("cumulative", "1", "fn axis dtype?", "new", _like_first, "Running sum or product."),
+    _spec("pool", "1", "fn window strides padding channels_last", "new", _pool,
+          "Max or average pooling."),
+    _spec("adaptive_pool", "1", "fn size channels_last", "new", _sized,
+          "Pooling to a given spatial size."),
+    _spec("resize", "1-2", "method size channels_last antialias? dtype?", "new", _sized,
+          "Spatial interpolation; of x, and coordinates where they are computed."),
+    _spec("reshape", "1", "shape", "view", _reshape, "Same elements, other shape."),
+    _spec("identity", "1", "", "view", _like_first, "Dropout at inference and the like."),
+    _spec("transpose", "1", "perm", "new", _transpose, "Permuted axes, copied."),
+    _spec("concat", "1-", "axis dtype?", "new", _concat, "Concatenation."),
+    _spec("slice", "1-2", "shape index?", "new", _shaped, "A part of the operand."),
+    _spec("pad", "1", "padding mode?", "new", _pad, "Elements added at the borders."),
+    _spec("gather", "1-", "shape dtype?", "new", _shaped, "Table lookup by index."),
+    _spec("scatter", "1-", "shape fn? dtype?", "new", _shaped, "Updates written by index."),
+    _spec("broadcast", "1", "shape", "new", _shaped, "Repeated or broadcast elements."),
+    _spec("rearrange", "1-", "shape fn dtype?", "new", _shaped,
+          "Other data movement: flip, roll, band masks, patches, packing."),
+    _spec("cast", "1", "dtype", "elementwise", _like_first, "Same values, other dtype."),
+    _spec("fill", "0-", "shape dtype fn?", "new", _shaped, "New values made from nothing."),
+    _spec("step", "1", "axis", "view", _step, "One time step of a sequence, inside a loop."),
+    _spec("stack", "1", "axis length", "new", _stack, "A loop's per-step values, stacked."),
+    _spec("last", "1", "", "view", _like_first, "A loop's last value."),
+    _spec("opaque", "0-", "fn types", "new", _declared,
+          "Sort, FFT, factorisation: known storage, no MACs, FLOPs unknown."),
+    _spec("unknown", "0-", "reason types kind?", "new", _declared,
+          "A call that could not be read: its parameters count, its cost is unknown."),
+)
+# fmt: on
+
+OPS: Mapping[str, OpSpec] = {spec.name: spec for spec in _SPECS}
 """Every op that a graph may hold."""

@@ -81,7 +81,7 @@ def promote(dtypes: Iterable[str], floatx: str = "float32") -> str:
     """
     result = ""
     for dtype in dtypes:
-        result = dtype if not result else _join(result, dtype, floatx)
+        result = dtype if not result else _join(result, dtype)
     return {"int": "int32", "float": floatx, "": floatx}.get(result, result)
 
 
@@ -93,13 +93,11 @@ def _rank(dtype: str) -> int:
     return 2 if dtype == "float" or dtype in _FLOATS else 3
 
 
-def _join(a: str, b: str, floatx: str) -> str:
+def _join(a: str, b: str) -> str:
     if a == b:
         return a
     low, high = sorted((a, b), key=_rank)
     if _rank(low) != _rank(high):
-        if high == "float":
-            return "float" if low in ("bool", "int") else floatx
         if high == "complex64" and low == "float64":
             return "complex128"
         return high
@@ -119,7 +117,7 @@ def _join_ints(a: str, b: str) -> str:
     if ITEMSIZE[unsigned] < ITEMSIZE[signed]:
         return signed
     bits = ITEMSIZE[unsigned] * 16
-    return f"int{bits}" if bits <= 64 else "float32"
+    return f"int{bits}" if bits <= 64 else "float"
 
 
 def _wider_float(a: str, b: str) -> str:

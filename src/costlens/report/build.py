@@ -112,14 +112,14 @@ def _layers(study: Results, view: View) -> Table:
     lines = flat(rows, total) if view.picks else tree(rows, total, view.depth)
     columns = (
         Column("Layer", "text"),
-        Column("Type", "text", 110),
+        Column("Type", "text", 1),
         Column("Output", "shape"),
         Column("Params", "count"),
         Column("MACs", "count"),
-        Column("FLOPs", "count", 120),
-        Column("Weights", "bytes", 140),
-        Column("Activations", "bytes", 120),
-        Column("Moved", "bytes", 160),
+        Column("FLOPs", "count", 2),
+        Column("Weights", "bytes", 4),
+        Column("Activations", "bytes", 3),
+        Column("Moved", "bytes", 5),
         Column("MACs %", "bar"),
     )
     return Table(columns, tuple(map(_line, lines)), tuple(line.level for line in lines))
@@ -149,15 +149,16 @@ def _types(study: Results) -> Table:
         Column("Calls", "exact"),
         Column("Params", "count"),
         Column("MACs", "count"),
-        Column("FLOPs", "count", 100),
-        Column("Activations", "bytes", 100),
+        Column("FLOPs", "count", 1),
+        Column("Activations", "bytes", 2),
         Column("MACs %", "bar"),
     )
-    rows = tuple(
-        (g.type, g.calls, g.params, g.macs, g.flops, g.activation_bytes, g.share_macs)
-        for g in by_type(study.layers, study.totals.macs)
-    )
-    return Table(columns, rows)
+    unknown = {row.type for row in study.layers if row.unknown}
+    rows: list[tuple[Cell, ...]] = []
+    for g in by_type(study.layers, study.totals.macs):
+        macs, flops = (AtLeast(n) if g.type in unknown else n for n in (g.macs, g.flops))
+        rows.append((g.type, g.calls, g.params, macs, flops, g.activation_bytes, g.share_macs))
+    return Table(columns, tuple(rows))
 
 
 _MEASURES = {
@@ -172,16 +173,14 @@ def _hot_spots(study: Results) -> Table:
     columns = (
         Column("Most", "text"),
         Column("Layer", "text"),
-        Column("Type", "text", 90),
+        Column("Type", "text", 1),
         Column("Figure", "text"),
         Column("Share", "bar"),
     )
     rows = []
     for spot in hot_spots(study.layers):
         form = units.size if "bytes" in spot.measure else units.count
-        rows.append(
-            (_MEASURES[spot.measure], spot.path, spot.type, form(spot.value), spot.share)
-        )
+        rows.append((_MEASURES[spot.measure], spot.path, spot.type, form(spot.value), spot.share))
     return Table(columns, tuple(rows))
 
 
@@ -196,7 +195,11 @@ def _peak(study: Results, limit: int = 10) -> tuple[Paragraph | Table, ...]:
         "place but bias and activation of the same layer)."
         + (f" The {limit} largest of {len(found.live)} tensors:" if more > 0 else "")
     )
-    columns = (Column("Alive at the peak", "text"), Column("Bytes", "exact"), Column("Size", "bytes"))
+    columns = (
+        Column("Alive at the peak", "text"),
+        Column("Bytes", "exact"),
+        Column("Size", "bytes"),
+    )
     rows = tuple((t.layer, t.bytes, t.bytes) for t in found.live[:limit])
     return (Paragraph(text, (found.at,)), Table(columns, rows))
 
@@ -216,6 +219,8 @@ def _coverage(study: Results) -> tuple[Paragraph | Table, ...]:
         blocks.append(Table(columns, rows))
     blocks += [Paragraph("{}", (note,)) for note in study.graph.notes]
     if study.source.others:
-        shown = ", ".join(f"{name} ({units.count(n)} parameters)" for name, n in study.source.others)
+        shown = ", ".join(
+            f"{name} ({units.count(n)} parameters)" for name, n in study.source.others
+        )
         blocks.append(Paragraph("Other models in the same place: {}.", (shown,)))
     return tuple(blocks)

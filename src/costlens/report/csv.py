@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from costlens.analysis.rows import Row
 from costlens.units import shape
@@ -18,12 +18,24 @@ _FIELDS = (
 
 def render(rows: Sequence[Row]) -> str:
     """CSV with a header; several shapes in a cell stand apart by a space."""
+    return "".join(map(_line, (_FIELDS, *map(_cells, rows))))
+
+
+def render_all(models: Mapping[str, Sequence[Row]]) -> str:
+    """The rows of several models in one table, whose first column is the model's TARGET."""
+    rows = ((target, *_cells(row)) for target, found in models.items() for row in found)
+    return "".join(map(_line, (("model", *_FIELDS), *rows)))
+
+
+def _cells(row: Row) -> Sequence[object]:
+    return [_text(getattr(row, field), field) for field in _FIELDS]
+
+
+def _line(cells: Sequence[object]) -> str:
+    """One line; a carriage return is quoted only by a writer that ends its lines with one."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_FIELDS)
-    for row in rows:
-        writer.writerow([_text(getattr(row, field), field) for field in _FIELDS])
-    return file.getvalue()
+    csv.writer(file, lineterminator="\r\n").writerow(cells)
+    return file.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _text(value: object, field: str) -> object:

@@ -17,9 +17,12 @@ def data(study: Results, rows: Sequence[Row] | None = None) -> dict[str, Any]:
     return {"schema": SCHEMA, **model_data(study, rows)}
 
 
-def models_data(studies: Sequence[Results]) -> dict[str, Any]:
-    """Several studies under one schema."""
-    return {"schema": SCHEMA, "models": [model_data(study) for study in studies]}
+def models_data(
+    studies: Sequence[Results], rows: Sequence[Sequence[Row]] | None = None
+) -> dict[str, Any]:
+    """Several studies under one schema; ``rows`` holds a selection of each one's layers."""
+    picked = [study.layers for study in studies] if rows is None else rows
+    return {"schema": SCHEMA, "models": list(map(model_data, studies, picked))}
 
 
 def model_data(study: Results, rows: Sequence[Row] | None = None) -> dict[str, Any]:

@@ -23,11 +23,14 @@ Cell = str | int | float | tuple[int, ...] | AtLeast | None
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table column; a terminal narrower than ``width`` characters leaves it out."""
+    """A table column; the higher its ``rank``, the sooner a narrow terminal leaves it out.
+
+    Rank 0 always stays.
+    """
 
     title: str
     unit: Unit
-    width: int = 0
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from costlens.report.document import (
     Column,
     Diagram,
     Document,
-    Paragraph,
     Section,
     Table,
 )
@@ -23,9 +22,9 @@ from costlens.report.results import Results
 
 def slug(name: str, taken: Sequence[str]) -> str:
     """A file name for a model: letters, digits, ``-`` and ``_``; numbered where taken."""
-    base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-").lower() or "model"
+    base = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:80].strip("-").lower() or "model"
     made, n = base, 2
-    while made in taken:
+    while made in taken or made == "readme":
         made, n = f"{base}-{n}", n + 1
     return made
 
@@ -37,23 +36,29 @@ def model_page(study: Results, links: Mapping[str, str], diagram: str | None) ->
     figures += [Section("Memory over time", (Diagram(memory_chart(study)),))]
     if diagram is not None:
         figures.append(Section("Graph", (Diagram(diagram),)))
-    text = render(Document(document.title, (document.sections[0], *figures, *document.sections[1:])))
+    text = render(
+        Document(document.title, (document.sections[0], *figures, *document.sections[1:]))
+    )
     files = ", ".join(f"[{what}]({name})" for what, name in links.items())
     return f"{text}\nThe same as files: {files}.\n"
 
 
+_BLUE = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#2563eb"}}}}%%'
+
+
 def macs_chart(study: Results, limit: int = 12) -> str:
-    """A Mermaid bar chart of the layers with the most MACs, in millions."""
-    rows = sorted(study.layers, key=lambda row: -row.macs)[:limit]
-    rows = [row for row in rows if row.macs]
+    """A Mermaid bar chart of the layers with the most MACs, from zero; in millions if many."""
+    rows = [row for row in sorted(study.layers, key=lambda row: -row.macs)[:limit] if row.macs]
     names = ", ".join(_axis(row.path) for row in rows) or '"none"'
-    values = ", ".join(f"{row.macs / 1e6:.3f}" for row in rows) or "0"
+    many = bool(rows) and rows[0].macs >= 10**5
+    values = [f"{row.macs / 1e6:.3f}" if many else f"{row.macs}" for row in rows] or ["0"]
     return (
+        f"{_BLUE}\n"
         "xychart-beta horizontal\n"
         '  title "Layers with the most MACs"\n'
         f"  x-axis [{names}]\n"
-        '  y-axis "million MACs"\n'
-        f"  bar [{values}]\n"
+        f'  y-axis "{"million MACs" if many else "MACs"}" 0 --> {values[0] if rows else 1}\n'
+        f"  bar [{', '.join(values)}]\n"
     )
 
 
@@ -64,17 +69,18 @@ def memory_chart(study: Results, points: int = 120) -> str:
     peaks = [max(levels[i : i + step]) for i in range(0, len(levels), step)]
     values = ", ".join(f"{level / 1024:.1f}" for level in peaks)
     return (
+        f"{_BLUE}\n"
         "xychart-beta\n"
         '  title "Activations alive, in run order"\n'
         f'  x-axis "op call" 0 --> {len(levels)}\n'
-        '  y-axis "KiB"\n'
+        f'  y-axis "KiB" 0 --> {max(*peaks, 1024) / 1024:.1f}\n'
         f"  line [{values}]\n"
     )
 
 
 def _axis(path: str) -> str:
-    """A chart label: Mermaid has no escape for a quote inside one."""
-    return '"' + units.printable(path).replace('"', "'").replace("\\", "/")[-28:] + '"'
+    """A chart label, which has room for the end of a long path."""
+    return f'"{units.mermaid(path if len(path) <= 28 else f"…{path[-27:]}")}"'
 
 
 def index_page(studies: Sequence[Results], pages: Sequence[str]) -> str:

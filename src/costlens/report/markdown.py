@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
@@ -18,17 +19,19 @@ from costlens.report.document import (
 )
 from costlens.units import printable
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
+# an underscore within a word, as in conv2d_1, means nothing
+_SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~$!&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
 def escape(text: str) -> str:
     r"""Text from a model so that Markdown shows it as it is, on one line.
 
-    >>> print(escape("a|b<script>"))
-    a\|b&lt;script&gt;
+    >>> print(escape("a_1|b<script>"))
+    a_1\|b&lt;script&gt;
     """
     text = _SPECIAL.sub(r"\\\1", printable(text))
-    return text.replace(r"\<", "&lt;").replace(r"\>", "&gt;").replace(r"\&", "&amp;")
+    text = text.replace(r"\<", "&lt;").replace(r"\>", "&gt;").replace(r"\&", "&amp;")
+    return re.sub("^ | $|(?<= ) ", "&#32;", text)
 
 
 def render(document: Document, level: int = 1) -> str:
@@ -73,8 +76,10 @@ def _table(table: Table) -> str:
 
 
 def _tabulate(
-    titles: tuple[str, ...], rows: list[tuple[str, ...]], aligned: tuple[str, ...]
+    titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], aligned: tuple[str, ...]
 ) -> str:
-    return tabulate(
-        rows, headers=titles, tablefmt="pipe", colalign=aligned, disable_numparse=True
-    ) if rows else "Nothing."
+    return (
+        tabulate(rows, headers=titles, tablefmt="pipe", colalign=aligned, disable_numparse=True)
+        if rows
+        else "Nothing."
+    )

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 
 from rich.bar import Bar
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -24,6 +25,8 @@ from costlens.report.document import (
 from costlens.units import printable
 
 _BAR = 10
+_FOLD = 40  # a longer name may fold before a column is given up for it
+_LEAST = 60  # below this the figures themselves would be cut
 
 
 def render(document: Document, width: int | None = None, colour: bool = False) -> str:
@@ -31,8 +34,9 @@ def render(document: Document, width: int | None = None, colour: bool = False) -
     file = io.StringIO()
     console = Console(
         file=file,
-        width=width or 80,
+        width=max(width or 80, _LEAST),
         force_terminal=colour,
+        force_jupyter=False,
         no_color=not colour,
         highlight=False,
         legacy_windows=False,
@@ -43,10 +47,14 @@ def render(document: Document, width: int | None = None, colour: bool = False) -
 
 def render_html(document: Document) -> str:
     """The same as an HTML fragment for a notebook."""
-    console = Console(file=io.StringIO(), width=120, record=True, highlight=False)
+    console = Console(
+        file=io.StringIO(), width=120, record=True, highlight=False, force_jupyter=False
+    )
     _print(console, document)
     style = "white-space:pre;overflow-x:auto;line-height:normal;font-family:monospace"
-    return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
+    return console.export_html(
+        inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>'
+    )
 
 
 def _print(console: Console, document: Document) -> None:
@@ -83,23 +91,44 @@ def _block(block: Block, width: int) -> Iterator[RenderableType]:
 def _table(table: Table, width: int) -> RenderableType:
     if not table.rows:
         return Text("Nothing.")
-    shown = [i for i, column in enumerate(table.columns) if column.width <= width]
+    shown = _fitting(table, width)
     made = RichTable(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     for i in shown:
         _add_column(made, table.columns[i])
-    levels = table.levels or (0,) * len(table.rows)
-    for level, row in zip(levels, table.rows, strict=True):
+    for texts, row in zip(_texts(table), table.rows, strict=True):
         cells: list[RenderableType] = []
         for i in shown:
-            cells += _cell(table.columns[i], row[i], level if i == 0 else 0)
+            cells += _cell(table.columns[i], row[i], texts[i])
         made.add_row(*cells)
     return made
 
 
+def _texts(table: Table) -> list[list[str]]:
+    """Every cell as text, the first of a row indented by its level."""
+    levels = table.levels or (0,) * len(table.rows)
+    made = []
+    for level, row in zip(levels, table.rows, strict=True):
+        texts = [text_of(c.unit, cell) for c, cell in zip(table.columns, row, strict=True)]
+        made.append(["  " * level + texts[0], *texts[1:]])
+    return made
+
+
+def _fitting(table: Table, width: int) -> list[int]:
+    """The columns that are shown: the highest ranks go until the rest fit side by side."""
+    need = []
+    for column, *texts in zip(table.columns, *_texts(table), strict=True):
+        widest = max(map(cell_len, (column.title, *texts)))
+        most = _FOLD if column.unit == "text" else widest
+        need.append(min(widest, most) + 1 + (_BAR + 1 if column.unit == "bar" else 0))
+    shown = list(range(len(need)))
+    by_rank = sorted(shown, key=lambda i: -table.columns[i].rank)
+    while sum(need[i] for i in shown) - 1 > width and table.columns[by_rank[0]].rank:
+        shown.remove(by_rank.pop(0))
+    return shown
+
+
 def _add_column(table: RichTable, column: Column) -> None:
-    if column.unit == "text":
-        table.add_column(column.title, overflow="fold")
-    elif column.unit == "shape":
+    if column.unit in ("text", "shape"):
         table.add_column(column.title, overflow="fold")
     else:
         table.add_column(column.title, justify="right", no_wrap=True)
@@ -107,9 +136,8 @@ def _add_column(table: RichTable, column: Column) -> None:
         table.add_column("", width=_BAR, no_wrap=True)
 
 
-def _cell(column: Column, cell: Cell, level: int) -> list[RenderableType]:
-    text = Text("  " * level + text_of(column.unit, cell))
+def _cell(column: Column, cell: Cell, text: str) -> list[RenderableType]:
     if column.unit != "bar":
-        return [text]
+        return [Text(text)]
     fraction = cell if isinstance(cell, float) else 0.0
-    return [text, Bar(size=1.0, begin=0.0, end=fraction, width=_BAR, color="cyan")]
+    return [Text(text), Bar(size=1.0, begin=0.0, end=fraction, width=_BAR, color="cyan")]

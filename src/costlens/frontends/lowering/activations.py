@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from costlens.frontends.layercall import LayerCall, Tensor
-from costlens.frontends.lowering.build import Builder, Lowering
+from costlens.frontends.layercall import Layer, LayerCall, Tensor
+from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
 from costlens.frontends.lowering.policy import computed
 from costlens.frontends.program import layer_from_config
 
@@ -20,6 +20,7 @@ UNARY_ACTIVATIONS: Mapping[str, str] = {
     **{name: name for name in _SAME_NAME},
     "exponential": "exp",
     "swish": "silu",
+    "gelu_tanh": "gelu_tanh",
     "hard_swish": "hard_silu",
 }
 """Keras's name of an elementwise activation → the unary function that it is."""
@@ -41,7 +42,6 @@ def sparsemax(b: Builder, x: Tensor, axis: int = -1) -> Tensor:
 _OTHERS: Mapping[str, Callable[[Builder, Tensor], Tensor]] = {
     "softmax": lambda b, x: b.softmax(x),
     "log_softmax": lambda b, x: b.softmax(x, fn="log_softmax"),
-    "glu": glu,
     "sparsemax": sparsemax,
 }
 
@@ -55,7 +55,7 @@ def activate(b: Builder, activation: Any, x: Tensor) -> Tensor:
     if isinstance(activation, Mapping):
         config, name = activation.get("config"), activation.get("class_name")
         if isinstance(config, Mapping) and name not in ("__lambda__", "function"):
-            return b.apply(layer_from_config(activation), x)  # type: ignore[no-any-return]
+            return _layer_activation(b, layer_from_config(activation), x)
         name = _foreign(activation)
     if name in (None, "linear"):
         return x
@@ -63,18 +63,36 @@ def activate(b: Builder, activation: Any, x: Tensor) -> Tensor:
         return b.unary(UNARY_ACTIVATIONS[name], x)
     if name in _OTHERS:
         return _OTHERS[name](b, x)
+    if name == "glu":
+        raise Unreadable("glu halves an axis, and Keras declares the shape unchanged")
     reason = f"the activation {name!r} is not one of Keras's"
     return b.unknown(reason, (x,), (x.type,))[0]  # type: ignore[no-any-return]
 
 
+def _layer_activation(b: Builder, layer: Layer, x: Tensor) -> Tensor:
+    """A layer as an activation; Keras builds it, and its weights, on the first real call."""
+    assert b.row is not None
+    if layer.kind == "PReLU" and b.row.left == []:
+        raise Unreadable("its activation PReLU has no weights until the model is called")
+    made: Tensor = b.apply(layer, x)
+    return made
+
+
+_FRAMEWORKS = ("builtins", "jax", "keras", "tensorflow", "torch")
+
+
 def _foreign(activation: Mapping[str, Any]) -> str:
-    """A serialised function: Keras's own by its bare name, another's with where it lives."""
+    """A serialised function: a framework's by its name, another's with where it lives.
+
+    The frameworks' functions compute what Keras's of that name do, but for the default of gelu.
+    """
     config = activation.get("config")
     name = config if isinstance(config, str) else str(activation.get("class_name"))
     module = str(activation.get("module") or "keras")
-    if module.split(".")[0] in ("keras", "builtins") and not activation.get("foreign"):
-        return name
-    return f"{module}.{name}"
+    if module.split(".")[0] not in _FRAMEWORKS:
+        return f"{module}.{name}"
+    tanh = name == "gelu" and module.startswith(("jax", "keras.src.ops", "keras.ops"))
+    return "gelu_tanh" if tanh else name
 
 
 def relu(
@@ -97,7 +115,7 @@ def relu(
             below = b.binary("add", below, threshold)
         below = b.unary("relu", below)
     if threshold:
-        x = b.emit("select", (b.compare("greater", x, threshold), x), dtype=x.dtype)
+        x = b.emit("select", (b.compare("greater", x, threshold), x))
     else:
         x = b.unary("relu6" if max_value == 6 else "relu", x)
     if max_value is not None and (threshold or max_value != 6):
@@ -137,13 +155,13 @@ def _softmax(b: Builder, call: LayerCall) -> Tensor:
     mask = call.arg(1, "mask") or (x.mask and x.mask())
     if isinstance(mask, Tensor):
         mask = mask if mask.dtype == "bool" else b.compare("greater", mask, 0.5)
-        x = b.emit("select", (mask, x), dtype=x.dtype)
+        x = b.emit("select", (mask, x))
     if isinstance(axis, (list, tuple)) and len(axis) > 1:
         total = b.reduce("logsumexp", x, axis, keepdims=True)
         y = b.unary("exp", b.binary("subtract", x, total))
     else:
         y = b.softmax(x, axis[0] if isinstance(axis, (list, tuple)) else axis)
-    return b.emit("select", (mask, y), dtype=y.dtype) if isinstance(mask, Tensor) else y
+    return b.emit("select", (mask, y)) if isinstance(mask, Tensor) else y
 
 
 LAYERS: Mapping[str, Lowering] = {

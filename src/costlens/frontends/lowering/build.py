@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from costlens.errors import InputError, LoweringError
@@ -27,12 +27,18 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A layer's dtype policy: what it computes in, what it stores, how it is quantised."""
+    """A layer's dtype policy: what it computes in, what it stores, how it is quantised.
+
+    ``block_size`` is the rows per group (None: one group), ``bits`` what gptq packs to, and
+    ``history`` the length of a float8 amax history.
+    """
 
     compute: str = "float32"
     variable: str = "float32"
     quantization: str | None = None
     block_size: int | None = None
+    bits: int = 4
+    history: int = 1024
 
 
 @dataclass(slots=True)
@@ -43,6 +49,7 @@ class _Row:
     layer: Layer
     left: list[Stored] | None
     prefix: tuple[str, ...] = ()
+    taken: dict[str, Stored] = field(default_factory=dict)
 
 
 class Builder:
@@ -62,6 +69,7 @@ class Builder:
         self.weights: dict[str, Weight] = {}
         self.constants: dict[str, TensorType] = {}
         self.notes: dict[str, None] = {}
+        self.unmasked: set[str] = set()
         self._weight_ids: dict[Hashable, str] = {}
         self._constant_ids: dict[Hashable, str] = {}
         self._names: dict[str, int] = {}
@@ -231,8 +239,8 @@ class Builder:
         return self.emit_all("opaque", tuple(xs), fn=fn, types=types)
 
     def constant(self, constant: Constant) -> Tensor:
-        """A captured array, or a variable that is not among the model's weights."""
-        value = self._constant_ids.get(constant.key)
+        """A captured array, or a variable; one of the model's weights stays that weight."""
+        value = self._weight_ids.get(constant.key) or self._constant_ids.get(constant.key)
         if value is None:
             value = self._unique(f"constant{len(self.constants)}")
             self._constant_ids[constant.key] = value
@@ -278,9 +286,13 @@ class Builder:
 
     @contextmanager
     def configured(self, policy: Policy, trainable: bool) -> Iterator[None]:
-        """Compute and store in this policy's dtypes inside; freeze what is made inside."""
+        """Compute and store in this policy's dtypes inside; freeze what is made inside.
+
+        ``trainable`` is the innermost layer's own: a wrapper that is made frozen does not
+        freeze what it wraps.
+        """
         outer = self.policy, self.trainable
-        self.policy, self.trainable = policy, self.trainable and trainable
+        self.policy, self.trainable = policy, trainable
         try:
             yield
         finally:
@@ -321,43 +333,60 @@ class Builder:
         declared = TensorType(tuple(shape), dtype or self.policy.variable)
         full = "/".join((*row.prefix, name))
         stored = self._stored(row, name, full, declared)
-        key: Hashable = stored.key if stored else (row.layer.identity, full)
-        value = self._weight_ids.get(key)
-        if value is None:
-            value = self._unique(f"{row.origin.layer}/{full}")
-            expected = trainable and self.trainable
-            is_trainable = stored.trainable if stored else expected
-            if stored and stored.trainable != expected and not stored.frozen:
-                raise LoweringError(
-                    row.origin.layer,
-                    f"{full} is {'' if stored.trainable else 'not '}trainable in Keras and is read "
-                    "as the opposite",
-                    "Please report this model.",
-                )
-            self._weight_ids[key] = value
-            self.values[value] = declared
-            self.weights[value] = Weight(
-                value,
-                f"{row.origin.layer}/{full}",
-                declared,
-                is_trainable,
+        if stored is None:
+            key: Hashable = (row.layer.identity, full)
+            return self._variable(
+                key, full, declared, trainable and self.trainable, logical, auxiliary
+            )
+        if stored.trainable != trainable and not stored.frozen:
+            raise LoweringError(
                 row.origin.layer,
-                logical,
-                auxiliary,
+                f"{full} is {'' if stored.trainable else 'not '}trainable in Keras and is read "
+                "as the opposite",
+                "Please report this model.",
+            )
+        return self._variable(stored.key, full, declared, stored.trainable, logical, auxiliary)
+
+    def _variable(
+        self,
+        key: Hashable,
+        full: str,
+        type_: TensorType,
+        trainable: bool,
+        logical: Shape | None = None,
+        auxiliary: bool = False,
+    ) -> Tensor:
+        """The weight of this identity, registered where it is first met."""
+        assert self.row is not None
+        owner, value = self.row.origin.layer, self._weight_ids.get(key)
+        if value is None:
+            value = self._weight_ids[key] = self._weight_id(key, f"{owner}/{full}")
+            self.values[value] = type_
+            self.weights[value] = Weight(
+                value, f"{owner}/{full}", type_, trainable, owner, logical, auxiliary
             )
         return Tensor(value, self.values[value])
+
+    def _weight_id(self, key: Hashable, name: str) -> str:
+        """A new value, or the constant that an operation used before the variable's layer."""
+        value = self._constant_ids.pop(key, None)
+        if value is None:
+            return self._unique(name)
+        del self.constants[value]
+        return value
 
     def _stored(self, row: _Row, name: str, full: str, declared: TensorType) -> Stored | None:
         if row.left is None:
             return None
+        known = row.taken.get(full)  # a layer inside this one, called again
+        if known is not None and known.type == declared:
+            return known
         same = [s for s in row.left if s.type == declared]
-        for stored in same:
-            if stored.name == name:
-                row.left.remove(stored)
-                return stored
         if same:
-            row.left.remove(same[0])
-            return same[0]
+            stored = next((s for s in same if s.name == name), same[0])
+            row.left.remove(stored)
+            row.taken[full] = stored
+            return stored
         held = ", ".join(f"{s.name} {s.type}" for s in row.left) or "nothing more"
         raise LoweringError(
             row.origin.layer,
@@ -368,16 +397,15 @@ class Builder:
     def claim_all(self) -> list[Tensor]:
         """Every stored variable of a layer that cannot be read, so that its parameters count."""
         assert self.row is not None
-        return [
-            self.weight(s.name, s.type.shape, s.type.dtype, s.trainable)
-            for s in list(self.row.left or ())
-        ]
+        left = self.row.left or []
+        self.row.left = None if self.row.left is None else []
+        return [self._variable(s.key, s.name, s.type, s.trainable) for s in left]
 
     def adopt(self, layer: Layer, path: str) -> None:
         """Register the variables of a layer that the model holds and never calls."""
         for stored in layer.stored or ():
             if stored.key not in self._weight_ids:
-                value = self._unique(f"{path}/{stored.name}")
+                value = self._weight_id(stored.key, f"{path}/{stored.name}")
                 self._weight_ids[stored.key] = value
                 self.values[value] = stored.type
                 self.weights[value] = Weight(value, value, stored.type, stored.trainable, path)

@@ -197,9 +197,7 @@ def _conv_lstm_cell(b: Builder, call: LayerCall) -> Tree:
     if bias is not None:
         biases = _split(b, bias, 4)
         inputs = [bias_add(b, y, part, last) for y, part in zip(inputs, biases, strict=True)]
-    hidden = [
-        _convolve(b, h, part, ones, "same", ones, last) for part in _split(b, recurrent, 4)
-    ]
+    hidden = [_convolve(b, h, part, ones, "same", ones, last) for part in _split(b, recurrent, 4)]
     gates = [_sum(b, p, q) for p, q in zip(inputs, hidden, strict=True)]
     return _lstm_state(b, config, gates, c)
 

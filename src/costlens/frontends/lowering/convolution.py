@@ -40,8 +40,12 @@ def convolve(
     groups: int = 1,
     last: bool = True,
     label: str = "conv",
+    dtype: str | None = None,
 ) -> Tensor:
-    """One ``conv`` node under Keras's padding rules; causal padding is an op of its own."""
+    """One ``conv`` node under Keras's padding rules; causal padding is an op of its own.
+
+    ``dtype`` of the result, where it is not what the operands promote to.
+    """
     taps = kernel.shape[:-2]
     if padding == "causal":
         before = (taps[0] - 1) * dilation[0]
@@ -49,7 +53,7 @@ def convolve(
         x = b.pad(x, pads) if before else x
         padding = "valid"
     pairs = padding_pairs(padding, spatial(x.shape, last), taps, strides, dilation)
-    dtype = b.dtype_of(x, kernel)
+    dtype = dtype or b.dtype_of(x, kernel)
     return b.emit(
         "conv",
         (x, kernel),
@@ -72,6 +76,7 @@ def depthwise(
     padding: str,
     dilation: Sequence[int],
     last: bool = True,
+    dtype: str | None = None,
 ) -> Tensor:
     """A depthwise convolution: one with as many groups as channels.
 
@@ -89,6 +94,7 @@ def depthwise(
         groups=cin,
         last=last,
         label="depthwise_conv",
+        dtype=dtype,
     )
 
 
@@ -108,16 +114,17 @@ def _finish(b: Builder, call: LayerCall, x: Tensor, filters: int) -> Tensor:
     return activate(b, call.config.get("activation"), x)
 
 
-def with_lora(b: Builder, call: LayerCall, kernel: Tensor, alpha_axis: int = -1) -> Tensor:
+def with_lora(b: Builder, call: LayerCall, kernel: Tensor) -> Tensor:
     """A LoRA-enabled kernel: kernel + (α/r)·A·B (Hu et al. 2021); A is (…, Cin, r), B (r, Cout)."""
     rank = call.config.get("lora_rank")
     if not rank:
         return kernel
-    a = b.weight("lora_kernel_a", (*kernel.shape[:-1], rank))
-    bb = b.weight("lora_kernel_b", (rank, kernel.shape[-1]))
+    a = b.weight("lora_kernel_a", (*kernel.shape[:-1], rank), "float32")
+    bb = b.weight("lora_kernel_b", (rank, kernel.shape[-1]), "float32")
     letters = "abcdefgh"[: len(kernel.shape) - 1]
     delta = b.einsum(f"{letters}r,ro->{letters}o", a, bb, label="lora")
-    return b.binary("add", kernel, b.binary("multiply", delta, 1.0))
+    scale = (call.config.get("lora_alpha") or rank) / rank
+    return b.binary("add", kernel, b.binary("multiply", delta, scale))
 
 
 def _conv(b: Builder, call: LayerCall) -> Tensor:

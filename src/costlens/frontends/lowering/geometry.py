@@ -20,7 +20,7 @@ def ntuple(value: int | Sequence[int], n: int) -> tuple[int, ...]:
 
 def channels_last(config: Any) -> bool:
     """Whether a config's ``data_format`` puts channels last; Keras's own default does."""
-    return config.get("data_format") != "channels_first"
+    return bool(config.get("data_format") != "channels_first")
 
 
 def spatial(shape: Shape, last: bool) -> tuple[int, ...]:

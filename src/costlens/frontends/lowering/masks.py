@@ -6,13 +6,15 @@ PASSES_MASK = frozenset(
     "Activation ActivityRegularization AlphaDropout BatchNormalization Dense Dropout ELU "
     "GaussianDropout GaussianNoise GroupNormalization GroupQueryAttention Identity "
     "LayerNormalization LeakyReLU MultiHeadAttention Normalization PReLU ReLU Rescaling Softmax "
+    "SpatialDropout1D SpatialDropout2D SpatialDropout3D "
     "TimeDistributed UnitNormalization".split()
 )
 """Layers with ``supports_masking`` and Keras's default ``compute_mask``."""
 
 NO_AUTOCAST = frozenset(
-    "CategoryEncoding Embedding GroupNormalization HashedCrossing Hashing "
-    "IntegerLookup LayerNormalization Pipeline RandomCrop RandomFlip StringLookup "
+    "CategoryEncoding Discretization Embedding GroupNormalization HashedCrossing Hashing "
+    "IntegerLookup LayerNormalization Pipeline RandomCrop RandomFlip "
+    "ReversibleEmbedding StringLookup "
     "TextVectorization".split()
 )
 """Layers that take float inputs in the dtype they come in."""

@@ -9,7 +9,6 @@ from typing import Any
 from costlens.frontends.layercall import LayerCall, Tensor
 from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.policy import computed
-from costlens.ir.types import Shape
 
 Merge = Callable[[Builder, list[Tensor]], Tensor]
 
@@ -32,7 +31,7 @@ def _spread(b: Builder, x: Tensor) -> Tensor | None:
 
 
 def _where(b: Builder, condition: Tensor, x: Tensor, *other: Tensor) -> Tensor:
-    return b.emit("select", (condition, x, *other), dtype=x.dtype)
+    return b.emit("select", (condition, x, *other))
 
 
 def _either(b: Builder, x: Tensor, y: Tensor) -> Tensor:
@@ -137,8 +136,7 @@ def _dot(b: Builder, call: LayerCall) -> Tensor:
 
 
 def _unit(b: Builder, x: Tensor, axis: int) -> Tensor:
-    shape: Shape = x.shape
-    assert 0 <= axis < len(shape)
+    """Divided by its Euclidean norm along an axis."""
     return b.emit("norm", (x,), label="normalize", fn="unit", axes=(axis,))
 
 

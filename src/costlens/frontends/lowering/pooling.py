@@ -79,7 +79,7 @@ def _global_average_pool_1d(b: Builder, call: LayerCall) -> Tensor:
     axis = 1 if last else 2
     batch, steps = mask.shape
     kept = b.cast(b.reshape(mask, (batch, steps, 1) if last else (batch, 1, steps)), "bool")
-    x = b.emit("select", (kept, x), dtype=x.dtype)
+    x = b.emit("select", (kept, x))
     total = b.reduce("sum", x, axis, keepdims)
     count = b.reduce("sum", b.cast(kept, x.dtype), axis, keepdims)
     return b.binary("divide", total, count)

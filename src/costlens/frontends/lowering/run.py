@@ -20,6 +20,7 @@ from costlens.frontends.layercall import (
 )
 from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
 from costlens.frontends.lowering.masks import NO_AUTOCAST, PASSES_MASK
+from costlens.frontends.lowering.not_lowered import NOT_LOWERED
 from costlens.frontends.lowering.policy import read_policy
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
@@ -79,21 +80,30 @@ class _Runner:
         return map_leaves(bind, program.outputs)
 
     def _as_declared(self, x: Tensor, rank: int, dtype: str) -> Tensor:
-        """An inner model converts its inputs to the dtype and rank that it declares."""
+        """An inner model converts its inputs to the dtype and rank that it declares.
+
+        That is a row of the model's own, unless a wrapper holds the model in its row.
+        """
+        b, scope = self.b, self.b.scope
         if x.dtype == dtype and x.rank == rank:
             return x
-        layer = Layer("layer:Functional", self.b.scope[-1], {}, ("cast", self.b.scope))
-        scope = self.b.scope
-        self.b.scope = scope[:-1]
+        if b.row is not None:
+            return self._convert(x, rank, dtype)
+        b.scope = scope[:-1]
         try:
-            with self.b.open_row(layer):
-                if x.rank == rank + 1:
-                    x = self.b.reshape(x, x.shape[:-1])
-                elif x.rank == rank - 1:
-                    x = self.b.reshape(x, (*x.shape, 1))
-                return self.b.cast(x, dtype)
+            with b.open_row(Layer("layer:Functional", scope[-1], {}, ("cast", scope))):
+                return self._convert(x, rank, dtype)
         finally:
-            self.b.scope = scope
+            b.scope = scope
+
+    def _convert(self, x: Tensor, rank: int, dtype: str) -> Tensor:
+        shape = x.shape
+        if x.rank == rank + 1:
+            shape = x.shape[:-1]
+        elif x.rank == rank - 1:
+            shape = (*x.shape, 1)
+        made = self.b.cast(self.b.reshape(x, shape), dtype)
+        return Tensor(made.id, made.type, x.mask)
 
     def _path(self, layer: Layer) -> str:
         return "/".join((*self.b.scope, layer.name))
@@ -108,8 +118,7 @@ class _Runner:
         """One call of a layer, a row of its own unless inside one already."""
         if layer.program is not None:
             with self.b.scoped(layer.name):
-                tensors = [x for x in leaves(args) if isinstance(x, Tensor)]
-                return self.program(layer.program, tensors)
+                return self.program(layer.program, _inputs(args, kwargs))
         if self.b.row is not None:
             with self.b.scoped(layer.name):
                 return self._leaf(LayerCall(layer, args, kwargs, expected))
@@ -118,7 +127,7 @@ class _Runner:
     def _inside(self, layer: Layer, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> Tree:
         """A wrapped layer: part of the row that is open."""
         if layer.program is not None:
-            return self.program(layer.program, [x for x in leaves(args) if isinstance(x, Tensor)])
+            return self.program(layer.program, _inputs(args, kwargs))
         return self._leaf(LayerCall(layer, tuple(args), kwargs))
 
     def _row(self, call: LayerCall) -> Tree:
@@ -148,9 +157,15 @@ class _Runner:
             raise Unreadable(layer.unreadable)
         fn = self.table.get(layer.key)
         if fn is None:
-            raise Unreadable(f"{layer.kind} is not a layer of Keras")
+            raise Unreadable(NOT_LOWERED.get(layer.key, f"{layer.kind} is not a layer of Keras"))
         if layer.key.startswith("op:"):
-            return fn(b, call)
+            return map_leaves(_unmasked, fn(b, call))
+        call = LayerCall(
+            layer,
+            map_leaves(self._seen_mask, call.args),
+            map_leaves(self._seen_mask, call.kwargs),
+            call.expected,
+        )
         config = layer.config
         policy = read_policy(config.get("dtype"), "/".join(b.scope))
         with b.configured(policy, bool(config.get("trainable", True))):
@@ -162,6 +177,12 @@ class _Runner:
                     call.expected,
                 )
             return self._with_mask(fn(b, call), call)
+
+    def _seen_mask(self, leaf: Any) -> Any:
+        """A tensor without the mask that an earlier layer took off it."""
+        if isinstance(leaf, Tensor) and leaf.mask is not None and leaf.id in self.b.unmasked:
+            return Tensor(leaf.id, leaf.type)
+        return leaf
 
     def _autocast(self, leaf: Any) -> Any:
         if isinstance(leaf, Tensor) and is_float(leaf.dtype):
@@ -229,7 +250,7 @@ class _Runner:
             )
         if not self.checked:
             return
-        for x, (shape, dtype) in zip(found, call.expected, strict=False):
+        for x, (shape, dtype) in zip(found, _declared(call), strict=False):
             same = len(shape) == x.rank and all(
                 n is None or n == m for n, m in zip(shape, x.shape, strict=True)
             )
@@ -247,3 +268,41 @@ class _Runner:
         for step in program.steps:
             if step.layer.program is not None:
                 self.uncalled(step.layer.program, (*scope, step.layer.name))
+
+
+def _declared(call: LayerCall) -> Sequence[tuple[PartialShape, str]]:
+    """Keras's own output types, less what Keras declares otherwise than it computes.
+
+    Multi-head attention's scores are declared as (B, N, T, T), whatever they run over;
+    EinsumDense turns the axes that an ellipsis stands for around; an elementwise merge with a
+    constant of batch 1 is declared to have that batch.
+    """
+    if call.layer.kind == "MultiHeadAttention":
+        return call.expected[:1]
+    if call.layer.kind == "EinsumDense" and "..." in str(call.config.get("equation")):
+        return [((None,) * len(shape), dtype) for shape, dtype in call.expected]
+    if call.layer.kind in _MERGES and any(shape[:1] == (1,) for shape, _ in call.expected):
+        return [((None, *shape[1:]), dtype) for shape, dtype in call.expected]
+    return call.expected
+
+
+_MERGES = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
+
+
+def _inputs(args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> list[Tensor]:
+    """The tensors that a model is called on; masks that it is given travel on them."""
+    given = args[0] if args else kwargs.get("inputs")
+    tensors = [x for x in leaves(given) if isinstance(x, Tensor)]
+    masks = list(leaves(args[2] if len(args) > 2 else kwargs.get("mask")))
+    if len(masks) != len(tensors):
+        return tensors
+    return [_masked(x, mask) for x, mask in zip(tensors, masks, strict=True)]
+
+
+def _masked(x: Tensor, mask: Any) -> Tensor:
+    return Tensor(x.id, x.type, lambda: mask) if isinstance(mask, Tensor) else x
+
+
+def _unmasked(leaf: Any) -> Any:
+    """No mask travels through an operation, even where it returns what it was given."""
+    return Tensor(leaf.id, leaf.type) if isinstance(leaf, Tensor) and leaf.mask else leaf

@@ -1,0 +1,115 @@
+"""How long costlens takes, as ratios and against its bounds. Prints; asserts nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+MODEL = "EfficientNetV2L"
+RUNS = 5
+
+
+def timed(work: Callable[[], object], runs: int = RUNS) -> float:
+    """Median seconds of several runs, after one that is not counted."""
+    work()
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def process(*command: str) -> Callable[[], object]:
+    """A whole process, its output thrown away."""
+    return lambda: subprocess.run(command, check=True, capture_output=True)
+
+
+def reading() -> None:
+    """Reading, pricing and totals of a model that is already built abstractly."""
+    import costlens
+    from costlens.frontends.abstract import abstract_keras
+
+    with abstract_keras() as keras:
+        model = getattr(keras.applications, MODEL)(weights=None)
+    seconds = timed(lambda: costlens.analyze(model).totals)
+    print(f"{MODEL}: reading + pricing + totals {seconds:.3f} s (bound 0.3 s)")
+
+
+def whole() -> None:
+    """The command against a process that builds the model with Keras and prints its summary."""
+    ours = timed(
+        process(sys.executable, "-m", "costlens", "analyze", f"keras.applications:{MODEL}"), 3
+    )
+    script = f"import keras; keras.applications.{MODEL}(weights=None).summary()"
+    theirs = timed(process(sys.executable, "-c", script), 3)
+    print(
+        f"costlens analyze {MODEL} {ours:.2f} s, Keras build + summary {theirs:.2f} s: "
+        f"ratio {ours / theirs:.2f} (bound 0.5)"
+    )
+
+
+def help_text() -> None:
+    """``costlens --help`` against an interpreter that does nothing."""
+    ours = timed(process(sys.executable, "-m", "costlens", "--help"))
+    bare = timed(process(sys.executable, "-c", "pass"))
+    print(f"costlens --help {ours:.3f} s (bound 0.15 s), a bare interpreter {bare:.3f} s")
+
+
+def chain() -> None:
+    """Pricing, rows and memory of a synthetic chain, at two lengths."""
+    from costlens.frontends import Source
+    from costlens.study import Study
+
+    seconds = {}
+    for length in (10_000, 100_000):
+        graph = synthetic(length)
+        seconds[length] = timed(lambda g=graph: Study(fresh(g), Source("", "", "")).totals, 3)
+    ratio = seconds[100_000] / seconds[10_000]
+    print(
+        f"a chain of 100,000 ops: {seconds[100_000]:.2f} s (bound 5 s), {ratio:.1f} × the time of "
+        "10,000"
+    )
+
+
+def fresh(graph: object) -> object:
+    """The same graph without what it has cached."""
+    from dataclasses import replace
+
+    return replace(graph)
+
+
+def synthetic(length: int) -> object:
+    """A chain of relu layers, ``length`` ops long."""
+    from costlens.ir.graph import Graph, Node, Origin
+    from costlens.ir.types import TensorType
+
+    type_ = TensorType((1, 56, 56, 64), "float32")
+    nodes = [
+        Node("x", "input", (), ("x",), {"shape": type_.shape, "dtype": "float32"}, ("x",), 1,
+             Origin("InputLayer", "x", 1))
+    ]  # fmt: skip
+    for i in range(length):
+        name = f"relu{i}"
+        origin = Origin("ReLU", name, 1)
+        nodes.append(
+            Node(name, "unary", (nodes[-1].name,), (name,), {"fn": "relu"}, (name,), 1, origin)
+        )
+    values = {node.name: type_ for node in nodes}
+    return Graph("chain", ("x",), (nodes[-1].name,), tuple(nodes), values)
+
+
+if __name__ == "__main__":
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    chain()
+    help_text()
+    reading()
+    whole()
