@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 from costlens.frontends.keras_live import read_model
-from costlens.frontends.layercall import Constant, Program, Ref, map_leaves
+from costlens.frontends.layercall import Constant, Program, Ref, leaves, map_leaves
 from costlens.frontends.lowering import LOWERINGS
 from costlens.frontends.lowering.run import lower
 from costlens.frontends.program import layer_from_config, program_from_config
@@ -36,7 +36,8 @@ def told(program: Program) -> list[Any]:
         args, kwargs = map_leaves(leaf, step.args), map_leaves(leaf, dict(step.kwargs))
         lines.append([step.layer.key, step.layer.name, args, kwargs, inner])
         numbers.update({value: (len(lines), n) for n, value in enumerate(step.outputs)})
-    return [*lines, map_leaves(leaf, program.outputs)]
+    # the config of an older Keras has a list where a model gives one tensor
+    return [*lines, list(leaves(map_leaves(leaf, program.outputs)))]
 
 
 def as_lists(tree: Any) -> Any:

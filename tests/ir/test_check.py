@@ -116,6 +116,12 @@ BROKEN: dict[str, tuple[Callable[[Graph], Graph], str, str]] = {
         "infers",
     ),
     "a weight without a type": (without_value("w0"), "w0", "has no type"),
+    "a result without a type": (without_value("add/binary2"), "add/binary2", "has no type"),
+    "a constant of two types": (
+        lambda graph: replace(graph, constants={"c0": TensorType((5,), "int32")}),
+        "c0",
+        "has two types",
+    ),
     "a constant without a type": (without_value("c0"), "c0", "has no type"),
     "a weight under another id": (under_another_id, "w0", "is a weight under another id"),
     "a weight of two types": (of_another_type, "w0", "has two types"),

@@ -27,6 +27,8 @@ def check(graph: Graph) -> Graph:
             defined.add(value)
     for value in (*graph.inputs, *graph.outputs):
         _require(value in defined, value, "is a border value that nothing defines")
+    for key, constant in graph.constants.items():
+        _require(graph.values[key] == constant, key, "has two types")
     for key, weight in graph.weights.items():
         _require(key == weight.id, key, "is a weight under another id")
         _require(graph.values[key] == weight.type, key, "has two types")
@@ -51,7 +53,10 @@ def _check_node(graph: Graph, node: Node, defined: set[str]) -> None:
         types = spec.infer(tuple(graph.values[v] for v in node.operands), node.attrs)
     except ValueError as error:
         raise GraphError(node.name, str(error)) from error
+    for value in node.outputs:
+        _require(value in graph.values, value, "has no type")
     found = tuple(graph.values[v] for v in node.outputs)
+    _require(all(n >= 0 for t in found for n in t.shape), node.name, "has a negative dimension")
     _require(types == found, node.name, f"has outputs {found}, and infers {types}")
 
 

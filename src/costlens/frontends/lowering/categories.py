@@ -45,6 +45,20 @@ def encode(
     return b.emit("scatter", operands, label=mode, shape=shape, dtype=dtype, fn=fn)
 
 
+def declared(call: LayerCall, shape: Shape) -> Shape:
+    """The output shape, as the live model's own Keras declares it.
+
+    Its releases disagree about the rank of an encoding, and about its last axis.
+    """
+    told = call.expected[0][0] if call.expected else shape
+    if len(told) == len(shape):
+        return (*shape[:-1], told[-1] or shape[-1]) if told else shape
+    if None in told[1:]:
+        return shape
+    batch = call.x.shape[0] if call.x.rank else 1
+    return tuple(batch if n is None else n for n in told)
+
+
 def _rows(shape: Shape) -> int:
     return TensorType(shape[:-1], "bool").size or 1
 
@@ -64,7 +78,7 @@ def _category_encoding(b: Builder, call: LayerCall) -> Tensor:
     if isinstance(weights, Tensor):
         weights = b.cast(weights, b.policy.compute)
     sparse = bool(config.get("sparse"))
-    return encode(b, x, mode, shape, b.policy.compute, weights, sparse)
+    return encode(b, x, mode, declared(call, shape), b.policy.compute, weights, sparse)
 
 
 def _hashing(b: Builder, call: LayerCall) -> Tensor:
@@ -74,7 +88,8 @@ def _hashing(b: Builder, call: LayerCall) -> Tensor:
     if mode == "int":
         return b.rearrange("hash", x, x.shape, dtype)
     y = b.rearrange("hash", x, x.shape, "int64")
-    return encode(b, y, mode, (*x.shape[:-1], bins), dtype, sparse=bool(config.get("sparse")))
+    shape = declared(call, (*x.shape[:-1], bins))
+    return encode(b, y, mode, shape, dtype, sparse=bool(config.get("sparse")))
 
 
 def _hashed_crossing(b: Builder, call: LayerCall) -> Tensor:
@@ -84,7 +99,7 @@ def _hashed_crossing(b: Builder, call: LayerCall) -> Tensor:
         return b.rearrange("hash", call.tensors, x.shape, dtype)
     y = b.rearrange("hash", call.tensors, x.shape, "int64")
     last = x.shape[-1] if x.rank else 0
-    shape = (*(x.shape[:-1] if last == 1 else x.shape), config["num_bins"])
+    shape = declared(call, (*(x.shape[:-1] if last == 1 else x.shape), config["num_bins"]))
     return encode(b, y, "one_hot", shape, dtype, sparse=bool(config.get("sparse")))
 
 
@@ -116,6 +131,7 @@ def _lookup(b: Builder, call: LayerCall) -> Tensor:
 
 
 def _encoded(b: Builder, call: LayerCall, x: Tensor, mode: str, shape: Shape) -> Tensor:
+    shape = declared(call, shape)
     sparse = bool(call.config.get("sparse"))
     if mode == "tf_idf":
         return _weighted(b, call, encode(b, x, "count", shape, "float32", sparse=sparse))

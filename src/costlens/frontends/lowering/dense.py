@@ -14,12 +14,7 @@ from costlens.frontends.lowering.quantized import Contraction
 from costlens.ir.types import Shape
 
 
-def contract_last(b: Builder, x: Tensor, kernel: Tensor, label: str = "dense") -> Tensor:
-    """``x`` (…, n) times a kernel (n, units): every leading axis multiplies."""
-    return b.einsum(last_equation(x.rank), x, kernel, label=label)
-
-
-def last_equation(rank: int) -> str:
+def _last_equation(rank: int) -> str:
     """The equation of a (…, n) operand of this rank times an (n, units) one."""
     axes = ascii_lowercase[: rank - 1]
     return f"{axes}Y,YZ->{axes}Z"
@@ -43,7 +38,7 @@ def _dense(b: Builder, call: LayerCall) -> Tensor:
     x, units = call.x, call.config["units"]
     shape = (x.shape[-1], units)
     bias = (units,) if call.config.get("use_bias", True) else None
-    equation = last_equation(x.rank)
+    equation = _last_equation(x.rank)
     return _apply(b, call, x, Contraction("dense", equation, shape, bias, (units,), shape, shape))
 
 

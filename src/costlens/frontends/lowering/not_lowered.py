@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 _TRACED = "it takes a function, which only tracing can read"
 _BASE = "a base class, whose subclasses are read"
+_MADE = "it takes no tensor, so a model holds its result as a constant"
 _MADE = "its function makes the array at once, so that no model holds the operation"
 
 NOT_LOWERED: Mapping[str, str] = {
@@ -17,6 +18,7 @@ NOT_LOWERED: Mapping[str, str] = {
     "layer:TFSMLayer": "it wraps a SavedModel, which Keras does not describe",
     "layer:TorchModuleWrapper": "it wraps a PyTorch module, which Keras does not describe",
     "layer:Wrapper": _BASE,
+    "op:Arange": "Keras refuses tensors for its bounds, so no model records it",
     "op:AssociativeScan": _TRACED,
     "op:Cond": _TRACED,
     "op:Empty": _MADE,
@@ -32,6 +34,7 @@ NOT_LOWERED: Mapping[str, str] = {
     "op:Tri": _MADE,
     "op:VectorizedMap": _TRACED,
     "op:WhileLoop": _TRACED,
+    **{f"op:{name}": _MADE for name in ("Empty", "Eye", "Identity", "Ones", "Tri", "Zeros")},
     "op:Zeros": _MADE,
 }
 """Key, as in ``LOWERINGS``, to the reason."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from costlens.frontends.layercall import Constant, LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.categories import encode
+from costlens.frontends.lowering.categories import declared, encode
 from costlens.frontends.lowering.reshaping import nothing
 from costlens.frontends.program import layer_from_config
 from costlens.ir.types import Shape, TensorType, is_float
@@ -86,13 +86,14 @@ def _discretization(b: Builder, call: LayerCall) -> Tensor:
     depth = len(bounds) + 1 if bounds else int(config.get("num_bins") or 0)
     (bins,) = b.opaque("digitize", (x,), TensorType(x.shape, "int32"))
     if mode == "int":
-        return bins
+        return b.cast(bins, call.expected[0][1]) if call.expected else bins
     if mode == "one_hot":
         base = x.shape[:-1] if x.rank > 1 and x.shape[-1] == 1 else x.shape
     else:
         base = (x.shape[0], *x.shape[2:]) if x.rank >= 2 else ()
     sparse = bool(config.get("sparse"))
-    return encode(b, bins, mode, (*base, depth), b.policy.compute, sparse=sparse)
+    shape = declared(call, (*base, depth))
+    return encode(b, bins, mode, shape, b.policy.compute, sparse=sparse)
 
 
 def _pipeline(b: Builder, call: LayerCall) -> Tree:

@@ -78,9 +78,7 @@ def _recurrent(b: Builder, call: LayerCall) -> Tree:
         y, made = b.apply(cell, step, states)
         new = state_tensors(made)
         if selector:
-            y, new = selector(
-                y, new, state_tensors(states), bool(config.get("zero_output_for_mask"))
-            )
+            y, new = selector(y, new, state_tensors(states))
     compute = b.policy.compute
     if config["return_sequences"]:
         output = with_mask(b.cast(b.emit("stack", (y,), axis=1, length=x.shape[1]), compute), mask)
@@ -114,21 +112,20 @@ def _map_shapes(fn: Callable[[Shape], Tensor], shapes: list[Any]) -> list[Any]:
     return [_map_shapes(fn, s) if isinstance(s, list) else fn(s) for s in shapes]
 
 
-_Select = Callable[[Tensor, list[Tensor], list[Tensor], bool], tuple[Tensor, list[Tensor]]]
+_Select = Callable[[Tensor, list[Tensor], list[Tensor]], tuple[Tensor, list[Tensor]]]
 
 
 def _selector(b: Builder, cell: Layer, x: Tensor, mask: Callable[[], Tensor]) -> _Select:
     """Masked steps keep the output (or give zeros) and the states of the step before.
 
-    The mask and the zeros are made outside the loop; one select per output and state inside.
+    The mask and the zeros are made outside the loop, the first output to keep being zeros in
+    either case; one select per output and state inside.
     """
     dtype = read_policy(cell.config.get("dtype")).compute
     zeros = b.fill(output_shape(cell, (x.shape[0], *x.shape[2:])), dtype, "zeros")
     steps = b.cast(mask(), "bool")
 
-    def select(
-        y: Tensor, new: list[Tensor], old: list[Tensor], zero: bool
-    ) -> tuple[Tensor, list[Tensor]]:
+    def select(y: Tensor, new: list[Tensor], old: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         step = b.emit("step", (steps,), axis=1)
 
         def pick(fresh: Tensor, stale: Tensor) -> Tensor:
