@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
 import costlens
@@ -67,7 +68,8 @@ def test_application(name: str) -> None:
     assert totals.params == model.count_params()
     assert totals.trainable_params == scalars(model.trainable_weights)
     assert totals.non_trainable_params == scalars(model.non_trainable_weights)
-    assert totals.weight_bytes == 4 * model.count_params()
+    stored = [prod(weight.shape) * np.dtype(weight.dtype).itemsize for weight in model.weights]
+    assert totals.weight_bytes == sum(stored)
 
     traced = traced_macs(model)
     by_layer: dict[str, int] = {}
