@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _COUNT = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
@@ -78,13 +79,16 @@ def printable(text: str) -> str:
 def mermaid(text: str) -> str:
     """Text for a quoted Mermaid label: Mermaid's, HTML's and Markdown's characters as entities.
 
-    >>> mermaid('say "hi"|<b>')
-    'say #34;hi#34;#124;#60;b#62;'
+    >>> mermaid('say "hi"|<b>'), mermaid('conv2d_1 (Conv2D)')
+    ('say #34;hi#34;#124;#60;b#62;', 'conv2d_1 (Conv2D)')
     """
-    return printable(text).translate(_ENTITIES)
+    return _MERMAID.sub(lambda found: f"#{ord(found[0])};", printable(text))
 
 
-_ENTITIES = {ord(char): f"#{ord(char)};" for char in '"#<>&;`\\|{}[]()*_~'}
+# Markdown's part: an underscore that is not within a word, and what starts a list
+_MERMAID = re.compile(
+    r"[\"#<>&;`\\|*~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+](?= )|(?<=^\d)[.)](?= )"
+)
 
 
 def _scaled(n: int, prefixes: tuple[tuple[int, str], ...], unit: str) -> str:

@@ -40,7 +40,9 @@ class Sketch:
         """A variable of the layer ``owner``."""
         value = f"w{len(self.weights)}"
         self.values[value] = TensorType(shape, dtype)
-        self.weights[value] = Weight(value, f"{owner}/{value}", self.values[value], trainable, owner)
+        self.weights[value] = Weight(
+            value, f"{owner}/{value}", self.values[value], trainable, owner
+        )
         return value
 
     def constant(self, shape: Shape, dtype: str = "float32") -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.analysis.sketch import Sketch, dense
 
 from costlens.analysis.memory import memory
+from tests.analysis.sketch import Sketch, dense
 
 
 @dataclass

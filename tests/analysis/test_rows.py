@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.analysis.sketch import VALID, Sketch, dense
 
 from costlens.analysis.rows import Row
 from costlens.analysis.tree import by_type, flat, hot_spots, select, share, tree
 from costlens.study import Study
+from tests.analysis.sketch import VALID, Sketch, dense
 
 ADDITIVE = (
     "params", "trainable_params", "weight_bytes", "macs", "macs_valid", "flops",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.cli.conftest import Costlens
 
 Refused = Callable[..., str]
@@ -62,8 +63,8 @@ def refused(costlens: Costlens, tmp_path: Path) -> Refused:
         ("x" * 5000 + ".py", "…: no such file. Check the path."),
         ("red\x1b[31m.py", r"red\x1b[31m.py: no such file."),
         ("keras.applications", "a module needs a name in it. Write keras.applications:name."),
-        ("keras.applications:MobilNetV2", "it has no MobilNetV2. Try: keras.applications:MobileNetV2"),
-        ("keras.applications:MobileNetV2(input_shape=(9, 9, 3))", "keras.applications: ValueError: "),
+        ("keras.applications:MobilNetV2", "it has no MobilNetV2. Try: keras.applications:Mobile"),
+        ("keras.applications:VGG16(input_shape=(9, 9, 3))", "keras.applications: ValueError: "),
         ("no.such.module:net", "no.such.module: No module named 'no'. Check the name, and that it "
          "is installed."),
     ],
@@ -88,7 +89,10 @@ def test_a_wrong_target(refused: Refused, target: str, says: str) -> None:
         ("x = 1\n", "bad.py: it makes no Keras model."),
         ("def build(width): ...\n", "it makes no Keras model. Try: bad.py:build(width=…)."),
         ("def build():\n    raise KeyError('k')\n", "bad.py:2: KeyError: 'k'."),
-        ("import costlens\nraise costlens.CostlensError('a', 'b', 'Do c.')\n", "bad.py:2: b. Do c."),
+        (
+            "import costlens\nraise costlens.CostlensError('a', 'b', 'Do c.')\n",
+            "bad.py:2: b. Do c.",
+        ),
     ],
 )
 def test_a_script_that_fails(refused: Refused, tmp_path: Path, script: str, says: str) -> None:
@@ -148,9 +152,9 @@ def test_a_subclassed_model_is_not_read_yet(refused: Refused, tmp_path: Path) ->
         "import keras\nclass Own(keras.Model):\n    def call(self, x): return x\nown = Own()\n"
     )
     for target in ("own.py", "own.py:own", "own.py:Own"):
-        assert "Own is a subclassed or unbuilt model, which is not read yet" in refused(
-            "analyze", target
-        )
+        line = refused("analyze", target)
+        assert "Own is a subclassed" in line
+        assert "not read yet" in line
 
 
 @pytest.mark.parametrize(
@@ -187,14 +191,14 @@ def test_a_training_script_is_not_read_yet(
         (("open.py:dense", "--input-shape", "9,9,3"), "head: its kernel should be "),
         (("open.py:conv", "--input-shape", "photo=9,9,3"), "--input-shape photo: the model has no "
          "input of this name. Its inputs: image."),
-        (("open.py:conv", "--input-shape", "0,9,3"), "--input-shape: 0, 9, 3 is not a shape. Pass "
-         "whole numbers from 1."),
-        (("pair.py", "--input-shape", "5,4"), "--input-shape: 1 given for 2 inputs. Name them: a, b."),
+        (("open.py:conv", "--input-shape", "0,9,3"), "0, 9, 3 is not a shape. Pass whole "
+         "numbers from 1."),
+        (("pair.py", "--input-shape", "5,4"), "1 given for 2 inputs. Name them: a, b."),
         (("pair.py", "--input-shape", "a=5,4", "--input-shape", "5,4"), "some have a name and some "
          "have none. Name them all."),
         (("pair.py", "--input-shape", "a=5,4", "--input-shape", "a=6,4"), "a is given twice."),
         (("pair.py", "--input-shape", "a=5,4"), "input b: its shape (None, 4) has undefined "),
-        *((("net.py", "--input-shape", text), f"--input-shape: {text!r} is not a shape. Write it as "
+        *((("net.py", "--input-shape", text), f"{text!r} is not a shape. Write it as "
            "224,224,3.") for text in ("", "8,,3", "8,8,x", "8;8", "²", "8.0", "9" * 5000)),
         *((("net.py", "--batch", text), f"{text!r} is not a whole number from 1.")
           for text in ("0", "x", "1.5", "²", "9" * 5000)),
@@ -227,7 +231,10 @@ def test_a_wrong_command_line(refused: Refused) -> None:
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        ("nosuch/out.json", "nosuch/out.json: there is no folder nosuch. Make it, or choose another."),
+        (
+            "nosuch/out.json",
+            "nosuch/out.json: there is no folder nosuch. Make it, or choose another.",
+        ),
         (".", ".: is a folder. Name a file with -o."),
         ("net.py/out.json", "net.py/out.json: there is no folder net.py."),
         ("/proc/out.json", "/proc/out.json: cannot be written: "),

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import networkx as nx
 import pytest
-from tests.cli.conftest import FILES, Costlens
 
 from costlens.cli import output
 from costlens.cli.output import check_writable, write_files
 from costlens.errors import InputError
+from tests.cli.conftest import FILES, Costlens
 
 
 def names(folder: Path) -> list[str]:
@@ -21,7 +21,7 @@ def names(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
 
 
-def fail(*arguments: object) -> None:
+def fail(*arguments: object, **keywords: object) -> None:
     """Stands in for a step that fails."""
     raise OSError(28, "No space left on device")
 
@@ -121,7 +121,7 @@ def test_a_report_is_a_folder_of_pages_and_an_index(costlens: Costlens, tmp_path
     result = costlens("report", "net.py", "twins.py:a", "open.py:dense", "-o", "deep/reports")
     folder = tmp_path / "deep" / "reports"
     assert (result.code, result.out) == (0, "")
-    assert result.err == "10 files in deep/reports; start with deep/reports/README.md\n"
+    assert result.err == "13 files in deep/reports; start with deep/reports/README.md\n"
     made = [f"{name}.{suffix}" for name in ("a", "fixed", "net") for suffix in
             ("csv", "graphml", "json", "md")]  # fmt: skip
     assert names(folder) == ["README.md", *made]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.cli.conftest import FILES
 
 HEAVY = ("tensorflow", "keras", "jax", "torch", "rich", "networkx", "numpy")

@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+
 from tests.analysis.sketch import Sketch, dense
 from tests.cli.conftest import Costlens
 from tests.report.names import awkward

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from tests.analysis.sketch import Sketch, dense
-
 from costlens.study import Study
+from tests.analysis.sketch import Sketch, dense
 
 NAMES = (
     "a|b", "<script>alert(1)</script>", 'say "hi"', "it's", "two\nlines", "tab\tbed", "cr\rlf\r\n",
-    "bell\x07esc\x1b[31m", "nul\x00", "naïve/层/слой", "\u202egnp.exe", "🧠👩‍🔬", "`code`", "$x$ ~~y~~",
-    "**bold** _it_", "__init__", "conv2d_1", "a\\b", "ends\\", "a\\nb", "a\nb", "[x](http://y)",
+    "bell\x07esc\x1b[31m", "nul\x00", "naïve/层/слой", "\u202egnp.exe", "🧠👩‍🔬", "`code`",
+    "$x$ ~~y~~", "**bold** _it_", "__init__", "conv2d_1", "a\\b", "ends\\", "a\\nb", "a\nb", "[x](http://y)",
     "&amp;", "&#35;", "# title", "{curly}", "{}", "%s", " led", "trailed ", "two  spaces", "a,b;c",
     "=1+1", "-x", "1. x", "]]>", "<!-- c -->", "end", "\u2028sep", "\ufeffbom", "\ufffe", "\x85nel",
     "\ud800", "x" * 300, "[bold]rich[/bold]", ":smile:", "--> n0", "%%{init}%%", "é\u0301",

@@ -6,11 +6,11 @@ import csv
 import io
 
 import pytest
-from tests.analysis.sketch import Sketch, dense
 
 from costlens.report.csv import render_all
 from costlens.report.folder import index_page, macs_chart, memory_chart, model_page, slug
 from costlens.study import Study
+from tests.analysis.sketch import Sketch, dense
 
 
 def network(name: str = "net", units: int = 300) -> Study:

@@ -11,11 +11,11 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from tests.report.names import NAMES, awkward
 
 from costlens.report.folder import macs_chart, model_page
 from costlens.report.markdown import escape
 from costlens.units import printable
+from tests.report.names import NAMES, awkward
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 

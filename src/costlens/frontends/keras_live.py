@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from costlens.errors import InputError
+from costlens.frontends.abstract import abstract_keras
 from costlens.frontends.layercall import (
     Constant,
     Layer,
@@ -64,9 +65,31 @@ def read_graph(
     dims: Mapping[str, int] | None = None,
 ) -> Graph:
     """The graph of a built Functional or Sequential model, every layer call checked against it."""
-    program = read_model(model)
+    program = read_model(_built(model, input_shape))
     types, resized = settle(program.inputs, batch, input_shape)
     return lower(program, LOWERINGS, types, dims, resized)
+
+
+def _built(model: Any, input_shape: InputShape) -> Any:
+    """A Sequential that waits for its input shape, built abstractly as a copy.
+
+    The user's own object stays as it is: built here, it would hold weights that do not exist.
+    """
+    import keras
+
+    if not isinstance(model, keras.Sequential) or getattr(model, "_functional", None) is not None:
+        return model
+    sizes = list(input_shape.values())[0] if isinstance(input_shape, Mapping) else input_shape
+    if not sizes or not all(isinstance(n, int) for n in sizes):
+        raise InputError(
+            str(model.name),
+            "this Sequential model has no input shape yet",
+            "Pass --input-shape with the shape of one input, or start it with keras.Input(shape).",
+        )
+    with abstract_keras():
+        copy = keras.models.clone_model(model)
+        copy.build((None, *sizes))
+    return copy
 
 
 class _Reader:
@@ -80,8 +103,8 @@ class _Reader:
         if function is None:
             raise InputError(
                 str(model.name),
-                f"{type(model).__name__} is a subclassed or unbuilt model, which is not read yet",
-                "Pass a Functional or Sequential model, built with an Input.",
+                f"{type(model).__name__} is a subclassed model, and those are not read yet",
+                "Pass a Functional or Sequential model.",
             )
         numbers: dict[int, int] = {}
 

@@ -65,12 +65,14 @@ def _output_aside() -> Iterator[None]:
 
 @contextmanager
 def _importable(target: Target) -> Iterator[None]:
-    """The script's folder, or the working directory, is importable while it runs."""
+    """The script runs with no arguments, its folder (or the working directory) importable."""
     folder = str(target.path.resolve().parent) if target.path else str(Path.cwd())
+    arguments, sys.argv = sys.argv, [str(target.path or target.module)]
     sys.path.insert(0, folder)
     try:
         yield
     finally:
+        sys.argv = arguments
         if folder in sys.path:
             sys.path.remove(folder)
 

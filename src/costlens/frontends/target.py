@@ -103,7 +103,7 @@ def _expression(text: str, source: str) -> Expression:
         if isinstance(node, ast.Call):
             args = tuple(ast.literal_eval(arg) for arg in node.args)
             for keyword in node.keywords:
-                if keyword.arg is None:
+                if keyword.arg is None or keyword.arg in kwargs:
                     raise wrong
                 kwargs[keyword.arg] = ast.literal_eval(keyword.value)
             node = node.func

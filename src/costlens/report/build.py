@@ -207,7 +207,7 @@ def _peak(study: Results, limit: int = 10) -> tuple[Paragraph | Table, ...]:
 def _coverage(study: Results) -> tuple[Paragraph | Table, ...]:
     found = study.coverage
     line = (
-        f"{found.calls:,} op calls: {found.counted:,} counted, {found.zero:,} known to cost no "
+        f"{found.calls:,} op calls: {found.counted:,} counted, {found.zero:,} without "
         f"arithmetic, {len(found.unknown):,} unknown."
     )
     if found.complete:
