@@ -66,7 +66,7 @@ def test_example(name: str) -> None:
     text = (EXAMPLES / f"{name}.py").read_text() + (EXAMPLES / "README.md").read_text()
     assert f"{params:,}" in text and f"{macs:,}" in text
 
-    model = build_abstractly(lambda: runpy.run_path(f"{EXAMPLES}/{name}.py")["build"]())
+    model = build_abstractly(lambda: runpy.run_path(f"{EXAMPLES}/{name}.py")["model"])
     assert model.count_params() == params
     assert traced_macs(model).macs == macs
 

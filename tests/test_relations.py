@@ -22,7 +22,7 @@ from costlens.study import Study
 from tests.oracles.awkward import MODELS
 from tests.oracles.traced import build_abstractly
 
-BOUNDED = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+BOUNDED = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
 #: Columns of a row that add up to the total of the same name.
 ADDITIVE = (
@@ -87,9 +87,9 @@ def test_a_convolution_net_is_linear_in_the_batch_throughout(batch: int) -> None
     one, many = (costlens.analyze(awkward("unet"), batch=n).totals for n in (1, batch))
     for field in ("flops", "flops_folded", "activation_bytes", "peak_memory_bytes"):
         assert getattr(many, field) == batch * getattr(one, field), field
-    moved_once = [n * one.bytes_moved - many.bytes_moved for n in (batch,)]
-    (extra,) = moved_once
-    assert extra % (batch - 1 or 1) == 0 and 0 <= extra <= (batch - 1) * one.bytes_moved
+    two = costlens.analyze(awkward("unet"), batch=2).totals
+    step = two.bytes_moved - one.bytes_moved
+    assert many.bytes_moved == one.bytes_moved + (batch - 1) * step < batch * one.bytes_moved + 1
 
 
 def test_a_batch_that_the_model_fixes_is_kept() -> None:
@@ -146,7 +146,8 @@ def fixed_pyramid() -> Any:
 
 def test_shapes_by_name_and_in_order() -> None:
     model = awkward("attention_layers")
-    names = [tensor.name for tensor in model.inputs]
+    rows = costlens.analyze(model).layers
+    names = [row.path for row in rows if row.type == "InputLayer"]
     shapes = [(9, 6), (4, 6)]
     by_name = costlens.analyze(model, input_shape=dict(zip(names, shapes, strict=True)))
     in_order = costlens.analyze(model, input_shape=shapes)
@@ -228,43 +229,38 @@ def test_containers_sum_what_they_hold(name: str) -> None:
 # Nesting and sharing
 
 Block = Callable[[Any], Any]
+KINDS: dict[str, tuple[Callable[..., Block], dict[str, Any]]] = {
+    "conv": (layers.Conv2D, {"filters": 4, "kernel_size": 3, "padding": "same"}),
+    "depthwise": (layers.DepthwiseConv2D, {"kernel_size": 3, "padding": "same"}),
+    "dense": (layers.Dense, {"units": 4, "activation": "gelu"}),
+    "norm": (layers.BatchNormalization, {}),
+    "relu": (layers.ReLU, {}),
+    "up": (layers.UpSampling2D, {"size": 2}),
+    "pool": (layers.MaxPooling2D, {"pool_size": 2, "padding": "same"}),
+}
 
 
 def blocks(kinds: Sequence[str]) -> list[Block]:
     """Layers in a row, each named after its place."""
-    made: list[Block] = []
+    made = []
     for place, kind in enumerate(kinds):
-        name = f"{kind}{place}"
-        options: dict[str, Any] = {"name": name}
-        made.append(
-            {
-                "conv": lambda o=options: layers.Conv2D(4, 3, padding="same", **o),
-                "depthwise": lambda o=options: layers.DepthwiseConv2D(3, padding="same", **o),
-                "dense": lambda o=options: layers.Dense(4, activation="gelu", **o),
-                "norm": lambda o=options: layers.BatchNormalization(**o),
-                "relu": lambda o=options: layers.ReLU(**o),
-                "up": lambda o=options: layers.UpSampling2D(2, **o),
-                "pool": lambda o=options: layers.MaxPooling2D(2, padding="same", **o),
-            }[kind]()
-        )
+        layer, options = KINDS[kind]
+        made.append(layer(**options, name=f"{kind}{place}"))
     return made
 
 
-def nested(parts: Sequence[Block], depth: int, kind: str, shape: tuple[int, ...]) -> Any:
+def nested(parts: Sequence[Block], depth: int, shape: tuple[int, ...]) -> Any:
     """The parts in a container, all but the first in a container within it, and so on."""
     x = keras.Input(shape)
     y = parts[0](x)
     if len(parts) > 1:
         rest = parts[1:]
         if depth > 1:
-            y = nested(rest, depth - 1, kind, y.shape[1:])(y)
+            y = nested(rest, depth - 1, y.shape[1:])(y)
         else:
             for part in rest:
                 y = part(y)
     return keras.Model(x, y, name=f"level{depth}")
-
-
-KINDS = ("conv", "depthwise", "dense", "norm", "relu", "up", "pool")
 
 
 def bare(row: Row) -> dict[str, Any]:
@@ -278,7 +274,7 @@ def bare(row: Row) -> dict[str, Any]:
 
 @BOUNDED
 @given(
-    kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6), depth=st.integers(1, 4)
+    kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=6), depth=st.integers(1, 4)
 )
 def test_nested_is_flattened(kinds: list[str], depth: int) -> None:
     """Containers within containers change paths and nothing else."""
@@ -291,7 +287,7 @@ def test_nested_is_flattened(kinds: list[str], depth: int) -> None:
 
     def wrapped() -> Any:
         x = keras.Input((6, 5, 3), name="image")
-        return keras.Model(x, nested(blocks(kinds), depth, "model", (6, 5, 3))(x))
+        return keras.Model(x, nested(blocks(kinds), depth, (6, 5, 3))(x))
 
     one, two = study_of(flat), study_of(wrapped)
     assert two.totals == one.totals
@@ -301,7 +297,9 @@ def test_nested_is_flattened(kinds: list[str], depth: int) -> None:
 
 
 @BOUNDED
-@given(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=5), split=st.integers(0, 5))
+@given(
+    kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=5), split=st.integers(0, 5)
+)
 def test_a_sequential_is_its_layers(kinds: list[str], split: int) -> None:
     """Also one Sequential in another."""
 

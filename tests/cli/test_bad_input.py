@@ -185,8 +185,8 @@ def test_a_training_script_is_not_read_yet(
     [
         (("open.py:conv",), "input image: its shape (None, None, 3) has undefined dimensions. Pass "
          "--input-shape image=N,N,3 with a number for each."),
-        (("open.py:conv", "--input-shape", "9,3"), "input image: the shape 9, 3 has 2 dimensions "
-         "and the model takes 3 (None, None, 3)."),
+        (("open.py:conv", "--input-shape", "9,3"), "input image: the shape (9, 3) is given and "
+         "the model takes (None, None, 3)."),
         (("open.py:conv", "--input-shape", "9,9,4"), "conv: its kernel should be "),
         (("open.py:dense", "--input-shape", "9,9,3"), "head: its kernel should be "),
         (("open.py:conv", "--input-shape", "photo=9,9,3"), "--input-shape photo: the model has no "

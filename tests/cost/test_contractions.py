@@ -103,7 +103,8 @@ def scattered(
     for _ in range(batch):
         for at in product(*map(range, spatial)):
             for tap in product(*map(range, taps)):
-                landed = [a * s + t * d for a, t, s, d in zip(at, tap, strides, dilation)]
+                steps = zip(at, strides, tap, dilation, strict=True)
+                landed = [a * s + t * d for a, s, t, d in steps]
                 kept = all(lo <= n <= hi for n, (lo, hi) in zip(landed, ends, strict=True))
                 for _ in range(c_in * c_out):
                     nominal += 1

@@ -154,7 +154,7 @@ IN_KERAS: dict[str, Callable[[Any], Any]] = {
     "gelu": lambda x: keras.ops.gelu(x, approximate=False),
     "gelu_tanh": lambda x: keras.ops.gelu(x, approximate=True),
     "mish": keras.activations.mish,
-    "scale": lambda x: keras.layers.Rescaling(0.5)(x),
+    "scale": keras.layers.Rescaling(0.5),
 }
 
 

@@ -99,9 +99,7 @@ REDUCTIONS: dict[str, Callable[[Lane], object]] = {
 
 @pytest.mark.parametrize("fn", REDUCTIONS)
 @BOUNDED
-@given(
-    shape=SHAPES, seed=st.integers(0, 15), keepdims=st.booleans(), dtype=st.sampled_from(DTYPES)
-)
+@given(shape=SHAPES, seed=st.integers(0, 15), keepdims=st.booleans(), dtype=st.sampled_from(DTYPES))
 def test_reduce(fn: str, shape: Shape, seed: int, keepdims: bool, dtype: str) -> None:
     axes = axes_of(shape, seed)
     found, out = cost_and_shape("reduce", shape, fn=fn, axes=axes, keepdims=keepdims, dtype=dtype)
@@ -199,9 +197,7 @@ def test_group_norm(
     """Each image's channels in groups, each group with all its positions a lane of its own."""
     shape = (batch, *spatial, groups * each)
     axes = tuple(range(1, len(shape)))
-    found = cost(
-        "norm", shape, fn="group", axes=axes, groups=groups, scale=scale, center=center
-    )
+    found = cost("norm", shape, fn="group", axes=axes, groups=groups, scale=scale, center=center)
     split = (batch, *spatial, groups, each)
     together = [axis for axis in range(1, len(split)) if axis != len(split) - 2]
     assert found == counted(lambda xs: affine(layer_norm(xs), scale, center), split, together)
@@ -245,9 +241,7 @@ def test_softmax_is_the_default() -> None:
 def test_batch_norm(shape: Shape, dtype: str) -> None:
     """The statistics are known, so that one scale and one shift per channel remain."""
     channels = ((shape[-1],),) * 4
-    found, out = cost_and_shape(
-        "batch_norm", shape, *channels, axis=len(shape) - 1, dtype=dtype
-    )
+    found, out = cost_and_shape("batch_norm", shape, *channels, axis=len(shape) - 1, dtype=dtype)
     tally = Tally()
     for xs in lanes(shape, (0,), tally):
         affine(xs, scale=True, center=True)

@@ -127,7 +127,9 @@ def most_taps(size: int, target: int, reach: int, antialias: bool) -> int:
     antialias=st.booleans(),
     last=st.booleans(),
 )
-def test_resize(size: list[int], target: list[int], method: str, antialias: bool, last: bool) -> None:
+def test_resize(
+    size: list[int], target: list[int], method: str, antialias: bool, last: bool
+) -> None:
     """Every output element is a weighted sum of the elements under a kernel; nothing is a MAC."""
     target = target[: len(size)]
     found, shape = cost_and_shape(

@@ -54,9 +54,7 @@ class Draft:
         outputs = tuple(f"{name}:{i}" if i else name for i in range(len(types)))
         self.values.update(zip(outputs, types, strict=True))
         origin = Origin("Layer", layer, call)
-        self.nodes.append(
-            Node(name, op, tuple(operands), outputs, attrs, (layer,), repeat, origin)
-        )
+        self.nodes.append(Node(name, op, tuple(operands), outputs, attrs, (layer,), repeat, origin))
         return name
 
     def graph(self, *outputs: str) -> Graph:

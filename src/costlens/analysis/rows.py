@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from costlens.analysis.storage import roots
 from costlens.cost.cost import ZERO, Cost
+from costlens.cost.registry import uncounted
 from costlens.ir.graph import Graph, Node, Origin, Weight
 from costlens.ir.types import Shape
 
@@ -29,7 +30,7 @@ class Row:
 
     ``scope`` holds the container names; ``call`` is 1 for the first use and 0 for a layer that
     the model holds and never calls. ``shared`` marks a use whose weights stand on another row.
-    ``unknown`` holds the reasons why the row's figures are lower bounds.
+    ``at_least`` names the figures that are lower bounds, and ``unknown`` says why.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Row:
     activation_bytes: int
     bytes_moved: int
     shared: bool
+    at_least: frozenset[str]
     unknown: tuple[str, ...]
     ops: tuple[Part, ...]
 
@@ -103,6 +105,7 @@ def _row(
         activation_bytes=sum(graph.values[v].nbytes for v in buffers if v in inside),
         bytes_moved=cost.bytes_moved,
         shared=uses_weights and not weights,
+        at_least=uncounted(nodes),
         unknown=tuple(dict.fromkeys(reason(node) for node in nodes if reason(node))),
         ops=tuple(
             Part(node.name, node.op, node.repeat, c.macs, c.flops, c.bytes_moved)
@@ -148,6 +151,7 @@ def _uncalled(path: str, weights: Sequence[Weight]) -> Row:
         activation_bytes=0,
         bytes_moved=0,
         shared=False,
+        at_least=frozenset(),
         unknown=(),
         ops=(),
     )

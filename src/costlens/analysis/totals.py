@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from costlens.analysis.rows import Row, reason
 from costlens.cost.cost import ZERO, Cost
-from costlens.cost.registry import MOVES, UNCOUNTED, VIEWS
+from costlens.cost.registry import MOVES, UNCOUNTED, VIEWS, uncounted
 from costlens.ir.graph import Graph, Node
 
 
@@ -94,9 +94,7 @@ _BYTES = frozenset({"activation_bytes", "bytes_moved", "peak_memory_bytes"})
 
 
 def _lower_bounds(graph: Graph) -> frozenset[str]:
-    fields: frozenset[str] = frozenset()
-    for node in graph.nodes:
-        fields |= UNCOUNTED.get(node.op, frozenset())
+    fields = uncounted(graph.nodes)
     if any(type_.dtype == "string" for type_ in graph.values.values()):
         fields |= _BYTES
     return fields | ({"flops_folded"} if "flops" in fields else frozenset())

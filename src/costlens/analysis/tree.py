@@ -40,7 +40,7 @@ class Line:
     share_macs: float
     rows: int
     shared: bool
-    unknown: bool
+    at_least: frozenset[str]
 
 
 def share(part: int, whole: int) -> float:
@@ -109,7 +109,7 @@ def _leaf(row: Row, level: int, label: str, total: int) -> Line:
         share_macs=share(row.macs, total),
         rows=1,
         shared=row.shared,
-        unknown=bool(row.unknown),
+        at_least=row.at_least,
     )
 
 
@@ -131,8 +131,12 @@ def _sum(rows: Sequence[Row], level: int, name: str, total: int) -> Line:
         share_macs=share(macs, total),
         rows=len(rows),
         shared=False,
-        unknown=any(row.unknown for row in rows),
+        at_least=_bounds(rows),
     )
+
+
+def _bounds(rows: Sequence[Row]) -> frozenset[str]:
+    return frozenset().union(*(row.at_least for row in rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ class Group:
     flops: int
     activation_bytes: int
     share_macs: float
+    at_least: frozenset[str]
 
 
 def by_type(rows: Sequence[Row], total_macs: int) -> tuple[Group, ...]:
@@ -162,6 +167,7 @@ def by_type(rows: Sequence[Row], total_macs: int) -> tuple[Group, ...]:
             flops=sum(row.flops for row in same),
             activation_bytes=sum(row.activation_bytes for row in same),
             share_macs=share(macs, total_macs),
+            at_least=_bounds(same),
         )
         for kind, same in groups.items()
     ]

@@ -25,7 +25,7 @@ from costlens.frontends.layercall import (
 from costlens.frontends.lowering import LOWERINGS
 from costlens.frontends.lowering.run import lower
 from costlens.frontends.program import layer_key
-from costlens.frontends.sizes import InputShape, settle
+from costlens.frontends.sizes import InputShape, only_shape, settle
 from costlens.ir.graph import Graph
 from costlens.ir.types import TensorType
 
@@ -79,8 +79,8 @@ def _built(model: Any, input_shape: InputShape) -> Any:
 
     if not isinstance(model, keras.Sequential) or getattr(model, "_functional", None) is not None:
         return model
-    sizes = list(input_shape.values())[0] if isinstance(input_shape, Mapping) else input_shape
-    if not sizes or not all(isinstance(n, int) for n in sizes):
+    sizes = only_shape(input_shape)
+    if sizes is None:
         raise InputError(
             str(model.name),
             "this Sequential model has no input shape yet",

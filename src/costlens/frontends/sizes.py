@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import index
 
 from costlens.errors import InputError
 from costlens.frontends.layercall import PartialShape, ProgramInput
@@ -32,6 +33,15 @@ def settle(
     return tuple(types), resized
 
 
+def only_shape(input_shape: InputShape) -> Shape | None:
+    """The shape for a model's one input, which has no name yet; None where not one is given."""
+    if not input_shape or isinstance(input_shape, Mapping):
+        return None
+    if not isinstance(input_shape[0], (tuple, list)):
+        return _shape(input_shape)
+    return _shape(input_shape[0]) if len(input_shape) == 1 else None
+
+
 def _settle_one(declared: ProgramInput, batch: int | None, wanted: Shape | None) -> Shape:
     if not declared.shape:
         return ()
@@ -39,8 +49,7 @@ def _settle_one(declared: ProgramInput, batch: int | None, wanted: Shape | None)
     if wanted is not None and len(wanted) != len(rest):
         raise InputError(
             f"input {declared.name}",
-            f"the shape {_text(wanted)} has {len(wanted)} dimensions and the model takes "
-            f"{len(rest)} ({_text(rest)})",
+            f"the shape ({_text(wanted)}) is given and the model takes ({_text(rest)})",
             "Give it without the batch dimension.",
         )
     sizes = wanted if wanted is not None else rest
@@ -67,7 +76,7 @@ def _by_name(inputs: Sequence[ProgramInput], given: InputShape) -> Mapping[str, 
                     f"Its inputs: {', '.join(names)}.",
                 )
         return {name: _shape(shape) for name, shape in given.items()}
-    shapes = [given] if not given or isinstance(given[0], int) else list(given)
+    shapes = list(given) if given and isinstance(given[0], (tuple, list)) else [given]
     if len(shapes) != len(names):
         raise InputError(
             "--input-shape",
@@ -78,12 +87,15 @@ def _by_name(inputs: Sequence[ProgramInput], given: InputShape) -> Mapping[str, 
 
 
 def _shape(shape: object) -> Shape:
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else ()
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes):
-        raise InputError(
-            "--input-shape", f"{_text(sizes)} is not a shape", "Pass whole numbers from 1."
-        )
-    return sizes
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    try:
+        whole = tuple(index(n) for n in sizes)
+    except TypeError:
+        whole = (0,)
+    if min(whole, default=1) < 1 or any(isinstance(n, bool) for n in sizes):
+        shown = ", ".join(map(str, sizes))
+        raise InputError("--input-shape", f"{shown} is not a shape", "Pass whole numbers from 1.")
+    return whole
 
 
 def _text(shape: PartialShape) -> str:

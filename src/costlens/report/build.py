@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from costlens import units
-from costlens.analysis.tree import Line, by_type, flat, hot_spots, select, tree
+from costlens.analysis.totals import Totals
+from costlens.analysis.tree import Group, Line, by_type, flat, hot_spots, select, tree
 from costlens.report.document import (
     AtLeast,
     Cell,
@@ -51,9 +52,10 @@ def summary(study: Results, view: View | None = None) -> Document:
     )
 
 
-def _bound(study: Results, field: str) -> Cell:
-    value = int(getattr(study.totals, field))
-    return AtLeast(value) if field in study.totals.at_least else value
+def _of(figures: Totals | Line | Group, field: str) -> Cell:
+    """A figure, as a lower bound where it is one."""
+    value = int(getattr(figures, field))
+    return AtLeast(value) if field in figures.at_least else value
 
 
 def totals_facts(study: Results) -> Facts:
@@ -65,15 +67,16 @@ def totals_facts(study: Results) -> Facts:
     return Facts(
         (
             Fact("Parameters", "exact", totals.params, _trainable(study)),
-            Fact("MACs", "exact", _bound(study, "macs"), valid),
-            Fact("FLOPs", "exact", _bound(study, "flops"), folded),
+            Fact("MACs", "exact", _of(totals, "macs"), valid),
+            Fact("FLOPs", "exact", _of(totals, "flops"), folded),
             Fact("Weights", "bytes", totals.weight_bytes, _constants(study)),
-            Fact("Activations", "bytes", _bound(study, "activation_bytes"), "all layer outputs"),
-            Fact("Bytes moved", "bytes", _bound(study, "bytes_moved"), "each operand read once"),
-            Fact("Peak memory", "bytes", _bound(study, "peak_memory_bytes"), f"at {at_peak}"),
+            Fact("Activations", "bytes", _of(totals, "activation_bytes"), "all layer outputs"),
+            Fact("Bytes moved", "bytes", _of(totals, "bytes_moved"), "each operand read once"),
+            Fact("Peak memory", "bytes", _of(totals, "peak_memory_bytes"), f"at {at_peak}"),
             Fact("Layers", "exact", totals.layers, f"{len(graph.nodes):,} op calls"),
             Fact("Inputs", "text", _ports(study, graph.inputs)),
             Fact("Outputs", "text", _ports(study, graph.outputs)),
+            Fact("Source", "text", study.source.target),
         )
     )
 
@@ -127,18 +130,16 @@ def _layers(study: Results, view: View) -> Table:
 
 def _line(line: Line) -> tuple[Cell, ...]:
     label = line.label if line.call <= 1 else f"{line.label} (call {line.call})"
-    macs: Cell = AtLeast(line.macs) if line.unknown else line.macs
-    flops: Cell = AtLeast(line.flops) if line.unknown else line.flops
     return (
         label,
         line.type,
         line.output,
         "shared" if line.shared else line.params,
-        macs,
-        flops,
+        _of(line, "macs"),
+        _of(line, "flops"),
         line.weight_bytes,
         line.activation_bytes,
-        line.bytes_moved,
+        _of(line, "bytes_moved"),
         line.share_macs,
     )
 
@@ -153,10 +154,9 @@ def _types(study: Results) -> Table:
         Column("Activations", "bytes", 2),
         Column("MACs %", "bar"),
     )
-    unknown = {row.type for row in study.layers if row.unknown}
     rows: list[tuple[Cell, ...]] = []
     for g in by_type(study.layers, study.totals.macs):
-        macs, flops = (AtLeast(n) if g.type in unknown else n for n in (g.macs, g.flops))
+        macs, flops = _of(g, "macs"), _of(g, "flops")
         rows.append((g.type, g.calls, g.params, macs, flops, g.activation_bytes, g.share_macs))
     return Table(columns, tuple(rows))
 

@@ -113,7 +113,9 @@ def _row(row: Row, total_macs: int) -> dict[str, Any]:
             for part in row.ops
         ],
     }
-    return {**made, "unknown": list(row.unknown)} if row.unknown else made
+    if not row.unknown:
+        return made
+    return {**made, "at_least": sorted(row.at_least), "unknown": list(row.unknown)}
 
 
 def _memory(study: Results) -> dict[str, Any]:

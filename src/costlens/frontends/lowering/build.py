@@ -58,6 +58,7 @@ class Builder:
     def __init__(self, name: str, dims: Mapping[str, int] | None = None) -> None:
         self.name = name
         self.dims = dict(dims or {})
+        self.unused_dims = set(self.dims)
         self.policy = Policy()
         self.trainable = True
         self.dispatch: Callable[[Layer, Sequence[Tree], Mapping[str, Tree]], Tree] | None = None
@@ -418,6 +419,7 @@ class Builder:
         path = self.row.origin.layer
         if path not in self.dims:
             raise InputError(path, f"{what} is not fixed by its input", f"Pass --dim {path}=N.")
+        self.unused_dims.discard(path)
         return self.dims[path]
 
     def note(self, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from costlens.errors import CostlensError, LoweringError
+from costlens.errors import CostlensError, InputError, LoweringError
 from costlens.frontends.layercall import (
     Constant,
     Layer,
@@ -48,6 +48,8 @@ def lower(
             inputs.append(b.emit("input", (), shape=type_.shape, dtype=type_.dtype))
     outputs = runner.program(program, inputs)
     runner.uncalled(program, ())
+    for path in sorted(b.unused_dims):
+        raise InputError(f"--dim {path}", "no layer of this path leaves a length open")
     return b.graph(inputs, [x for x in leaves(outputs) if isinstance(x, Tensor)])
 
 
