@@ -229,6 +229,8 @@ def _unsaid(operation: Any, config: Mapping[str, Any]) -> Mapping[str, Any]:
     policy = getattr(operation, "dtype_policy", None)
     if isinstance(config.get("dtype"), str) and policy is not None:
         more["dtype"] = str(policy.name)
+    if "output_padding" not in config and getattr(operation, "output_padding", None) is not None:
+        more["output_padding"] = operation.output_padding  # which older configs leave out
     for name in ("activation", "recurrent_activation"):
         function = getattr(operation, name, None)
         module = str(getattr(function, "__module__", ""))
