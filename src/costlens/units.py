@@ -51,6 +51,15 @@ def share(fraction: float) -> str:
     return ">99.9 %" if 0.9995 <= fraction < 1 else f"{100 * fraction:.1f} %"
 
 
+def plural(n: int, noun: str) -> str:
+    """A number of things.
+
+    >>> plural(1, "layer"), plural(1031, "layer")
+    ('1 layer', '1,031 layers')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def shape(sizes: tuple[int, ...]) -> str:
     """A tensor shape.
 
@@ -79,10 +88,13 @@ def printable(text: str) -> str:
 def mermaid(text: str) -> str:
     """Text for a quoted Mermaid label: Mermaid's, HTML's and Markdown's characters as entities.
 
-    >>> mermaid('say "hi"|<b>'), mermaid('conv2d_1 (Conv2D)')
-    ('say #34;hi#34;#124;#60;b#62;', 'conv2d_1 (Conv2D)')
+    A backslash is followed by an empty space, or Mermaid would read ``\\n`` as a new line.
+
+    >>> mermaid('say "hi"|<b>'), mermaid('conv2d_1 (Conv2D)'), mermaid('a\\n')
+    ('say #34;hi#34;#124;#60;b#62;', 'conv2d_1 (Conv2D)', 'a#92;#8203;n')
     """
-    return _MERMAID.sub(lambda found: f"#{ord(found[0])};", printable(text))
+    escaped = _MERMAID.sub(lambda found: f"#{ord(found[0])};", printable(text))
+    return escaped.replace("#92;", "#92;#8203;")
 
 
 # Markdown's part: an underscore that is not within a word, and what starts a list

@@ -86,8 +86,11 @@ def test_a_wrong_target(refused: Refused, target: str, says: str) -> None:
         ("class Gone(BaseException): pass\nraise Gone\n", "bad.py:2: Gone."),
         ("import nothing_of_this_name\n", "bad.py:1: ModuleNotFoundError: No module named "),
         ("x = " + "(" * 3000 + ")" * 3000 + "\n", "bad.py"),
-        ("x = 1\n", "bad.py: it makes no Keras model."),
-        ("def build(width): ...\n", "it makes no Keras model. Try: bad.py:build(width=…)."),
+        ("x = 1\n", "bad.py: none of its variables holds a Keras model."),
+        (
+            "def build(width): ...\n",
+            "none of its variables holds a Keras model. Try: bad.py:build(width=…).",
+        ),
         ("def build():\n    raise KeyError('k')\n", "bad.py:2: KeyError: 'k'."),
         (
             "import costlens\nraise costlens.CostlensError('a', 'b', 'Do c.')\n",
@@ -176,7 +179,7 @@ def test_a_training_script_is_not_read_yet(
     )
     assert refused("analyze", "train.py") == (
         f"train.py:4: the script {what}, and training scripts are not read yet. "
-        "Put the model in a function and name it: model.py:build."
+        "Put the model in a function and name it after a colon."
     )
 
 
@@ -184,7 +187,7 @@ def test_a_training_script_is_not_read_yet(
     ("arguments", "says"),
     [
         (("open.py:conv",), "input image: its shape (None, None, 3) has undefined dimensions. Pass "
-         "--input-shape image=N,N,3 with a number for each."),
+         "--input-shape image=N,N,3 with a number for each N."),
         (("open.py:conv", "--input-shape", "9,3"), "input image: the shape (9, 3) is given and "
          "the model takes (None, None, 3)."),
         (("open.py:conv", "--input-shape", "9,9,4"), "conv: its kernel should be "),

@@ -148,7 +148,9 @@ def test_dot_quotes_every_name() -> None:
 def test_a_mermaid_label_is_one_quoted_string_of_entities(name: str) -> None:
     label = mermaid(name)
     assert not re.search(r'["<>`|\n\\*~]|^_|_$|^\d+[.)] |^[-+] ', label)
-    assert re.sub(r"#(\d+);", lambda m: chr(int(m[1])), label) == printable(name)
+    # after a backslash stands an empty space, so that Mermaid does not read \n as a new line
+    shown = re.sub(r"#(\d+);", lambda m: chr(int(m[1])), label).replace("\\\u200b", "\\")
+    assert shown == printable(name)
 
 
 def test_a_mermaid_chart_has_a_line_for_each_node_and_edge() -> None:

@@ -88,9 +88,34 @@ def test_functions_are_called_where_there_is_no_model() -> None:
     assert summary(models(source, "m.py:build((1,))", shape=None)) == [("m.py:build((1,))", 4)]
 
 
-def test_what_a_script_builds_under_its_main_guard_is_not_run() -> None:
-    with pytest.raises(InputError, match="it makes no Keras model"):
-        models("if __name__ == '__main__':\n    " + dense("net", 2))
+GUARD = "if __name__ == '__main__':\n    "
+
+
+def test_a_main_guard_is_run_only_where_nothing_else_makes_a_model() -> None:
+    assert summary(models(GUARD + dense("net", 2))) == [("m.py:net", 10)]
+    assert summary(models(dense("net", 2) + GUARD + "raise ValueError\n")) == [("m.py:net", 10)]
+    with pytest.raises(InputError, match="calls fit"):
+        models(GUARD + dense("net", 2).rstrip() + "; net.fit([1], [2])\n")
+    assert sys.modules["__main__"].__dict__.get("net") is None
+
+
+def test_models_in_lists_and_dicts_are_found_under_what_one_would_type() -> None:
+    net = dense("", 0).partition("= ")[2].strip().replace("Dense(0)", "Dense(n)")
+    source = f"nets = {{}}\nfor n in (2, 3):\n    nets[n] = {net}\nn = 5\n"
+    source += f"more = [nets[2], {net}]\n"
+    found = {f.target: f.params for f in models(source, everything=True)}
+    assert found == {"m.py:nets[2]": 10, "m.py:nets[3]": 15, "m.py:more[1]": 25}
+    assert summary(models(source, "m.py:more[1]")) == [("m.py:more[1]", 25)]
+    with pytest.raises(InputError, match=r"it has no nets\['x'\]"):
+        models(source, "m.py:nets['x']")
+
+
+def test_a_script_that_wants_arguments_says_so_in_one_line() -> None:
+    source = "import argparse\np = argparse.ArgumentParser()\n"
+    source += "p.add_argument('--data', required=True)\np.parse_args()\n"
+    with pytest.raises(InputError, match=r"wants command-line arguments: .*--data") as error:
+        models(source)
+    assert error.value.where == "m.py:6"  # two lines stand before it
 
 
 def test_no_variable_is_allocated() -> None:

@@ -91,7 +91,7 @@ def test_an_importable_module(text: str) -> None:
         ("model.py:1", "neither a name nor a call"),
         ("model.py:f(x)", "neither a name nor a call"),
         ("model.py:f(1)(2)", "neither a name nor a call"),
-        ("model.py:f[0]", "neither a name nor a call"),
+        ("model.py:f[x]", "neither a name nor a call"),
         ("model.py:f; import os", "neither a name nor a call"),
         ("model.py:f(*[1])", "neither a name nor a call"),
         ("model.py:f(__import__('os'))", "neither a name nor a call"),

@@ -72,9 +72,10 @@ def test_the_index_compares_models_and_links_their_pages() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("MobileNet V2 (α=1.0)", "mobilenet-v2-1-0"),
+        ("MobileNet V2 (α=1.0)", "mobilenet-v2-α-1-0"),
         ("../../etc/passwd", "etc-passwd"),
-        ("层", "model"),
+        ("层", "层"),
+        ("?!", "model"),
         ("README", "readme-2"),
         ("taken", "taken-2"),
         ("x" * 500, "x" * 80),

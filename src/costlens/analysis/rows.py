@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from costlens.analysis.storage import roots
+from costlens.analysis.unknown import reason, unknown_of
 from costlens.cost.cost import ZERO, Cost
-from costlens.cost.registry import uncounted
 from costlens.ir.graph import Graph, Node, Origin, Weight
 from costlens.ir.types import Shape
 
@@ -84,7 +84,7 @@ def _row(
     inside = {value for node in nodes for value in node.outputs}
     reads = dict.fromkeys(v for node in nodes for v in node.operands)
     taken = [v for v in reads if v in graph.producer and v not in inside]
-    given = [v for v in _made(nodes) if _leaves(graph, v, origin, outputs)]
+    given = graph.returns.get(origin) or _leaving(graph, nodes, outputs)
     buffers = {root[v] for v in given}
     cost = sum(costs, ZERO)
     uses_weights = any(v in graph.weights for v in reads)
@@ -105,8 +105,8 @@ def _row(
         activation_bytes=sum(graph.values[v].nbytes for v in buffers if v in inside),
         bytes_moved=cost.bytes_moved,
         shared=uses_weights and not weights,
-        at_least=uncounted(nodes),
-        unknown=tuple(dict.fromkeys(reason(node) for node in nodes if reason(node))),
+        at_least=unknown_of(graph, nodes),
+        unknown=tuple(dict.fromkeys(filter(None, (reason(graph, node) for node in nodes)))),
         ops=tuple(
             Part(node.name, node.op, node.repeat, c.macs, c.flops, c.bytes_moved)
             for node, c in zip(nodes, costs, strict=True)
@@ -114,14 +114,17 @@ def _row(
     )
 
 
-def _made(nodes: Sequence[Node]) -> list[str]:
-    return [value for node in nodes for value in node.outputs]
-
-
-def _leaves(graph: Graph, value: str, origin: Origin, outputs: set[str]) -> bool:
-    """Whether a value leaves its row: read outside it, a model output, or read by nobody."""
-    users = graph.users.get(value, ())
-    return not users or value in outputs or any(user.origin != origin for user in users)
+def _leaving(graph: Graph, nodes: Sequence[Node], outputs: set[str]) -> tuple[str, ...]:
+    """The values that leave a row: read outside it, model outputs, or read by nobody."""
+    origin, users = nodes[0].origin, graph.users
+    return tuple(
+        value
+        for node in nodes
+        for value in node.outputs
+        if not users.get(value)
+        or value in outputs
+        or any(user.origin != origin for user in users[value])
+    )
 
 
 def _containers(node: Node, origin: Origin) -> tuple[str, ...]:
@@ -155,12 +158,3 @@ def _uncalled(path: str, weights: Sequence[Weight]) -> Row:
         unknown=(),
         ops=(),
     )
-
-
-def reason(node: Node) -> str:
-    """Why a node's figures are not all known; empty where they are."""
-    if node.op == "unknown":
-        return str(node.attrs["reason"])
-    if node.op == "opaque":
-        return f"the FLOPs of {node.attrs['fn']} depend on the algorithm"
-    return ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from costlens.analysis.rows import Row, reason
+from costlens.analysis.rows import Row
+from costlens.analysis.unknown import reason, unknown_figures, unknown_of
 from costlens.cost.cost import ZERO, Cost
-from costlens.cost.registry import MOVES, UNCOUNTED, VIEWS, uncounted
+from costlens.cost.registry import MOVES, VIEWS
 from costlens.ir.graph import Graph, Node
 
 
@@ -57,13 +58,14 @@ class Totals:
 
 def coverage(graph: Graph) -> Coverage:
     """How many op calls are counted, known to cost nothing, or unknown."""
-    unknown = [node for node in graph.nodes if node.op in UNCOUNTED]
-    zero = sum(node.op in VIEWS or node.op in MOVES for node in graph.nodes)
+    unknown = [node for node in graph.nodes if unknown_figures(graph, node)]
+    free = sum(node.op in VIEWS or node.op in MOVES for node in graph.nodes)
+    zero = free - sum(node.op in VIEWS or node.op in MOVES for node in unknown)
     return Coverage(
         calls=len(graph.nodes),
         counted=len(graph.nodes) - zero - len(unknown),
         zero=zero,
-        unknown=tuple(Unknown(n.origin.layer, n.op, reason(n)) for n in unknown),
+        unknown=tuple(Unknown(n.origin.layer, n.op, reason(graph, n)) for n in unknown),
     )
 
 
@@ -90,13 +92,8 @@ def totals(graph: Graph, costs: Sequence[Cost], rows: Sequence[Row], peak_bytes:
     )
 
 
-_BYTES = frozenset({"activation_bytes", "bytes_moved", "peak_memory_bytes"})
-
-
 def _lower_bounds(graph: Graph) -> frozenset[str]:
-    fields = uncounted(graph.nodes)
-    if any(type_.dtype == "string" for type_ in graph.values.values()):
-        fields |= _BYTES
+    fields = unknown_of(graph, graph.nodes)
     return fields | ({"flops_folded"} if "flops" in fields else frozenset())
 
 

@@ -119,7 +119,7 @@ def _sum(rows: Sequence[Row], level: int, name: str, total: int) -> Line:
         level=level,
         label=name,
         path="/".join(rows[0].scope[: level + 1]),
-        type=f"{len(rows)} layers",
+        type="1 layer" if len(rows) == 1 else f"{len(rows):,} layers",
         call=0,
         output=rows[-1].output_shapes[0] if rows[-1].output_shapes else None,
         params=sum(row.params for row in rows),

@@ -85,12 +85,12 @@ def _made(folder: Path) -> Iterator[None]:
 def _files(studies: list[Study]) -> dict[str, str]:
     """Every file's name and text, so that nothing is written when one of them fails."""
     from costlens.export.files import writer
-    from costlens.report.folder import index_page, model_page, slug
+    from costlens.report.folder import index_page, model_page, slug, title
 
     files: dict[str, str] = {}
     pages: list[str] = []
     for study in studies:
-        name = slug(study.graph.name, [page.removesuffix(".md") for page in pages])
+        name = slug(title(study), [page.removesuffix(".md") for page in pages])
         pages.append(f"{name}.md")
         net = study.to_networkx("layer")
         links = {"JSON": f"{name}.json", "CSV": f"{name}.csv", "GraphML": f"{name}.graphml"}

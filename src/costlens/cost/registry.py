@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from costlens.cost import rules
 from costlens.cost.cost import ZERO, Call, Cost
@@ -51,11 +51,6 @@ UNCOUNTED: Mapping[str, frozenset[str]] = {
     "unknown": frozenset({"macs", "macs_valid", "flops", "bytes_moved", "peak_memory_bytes"}),
 }
 """Ops whose figures are unknown, and which figures: totals that contain one are lower bounds."""
-
-
-def uncounted(nodes: Iterable[Node]) -> frozenset[str]:
-    """The figures of which some node's share is unknown: their sums are lower bounds."""
-    return frozenset().union(*(UNCOUNTED[node.op] for node in nodes if node.op in UNCOUNTED))
 
 
 def price(graph: Graph, rules: Mapping[str, Rule] = RULES) -> tuple[Cost, ...]:

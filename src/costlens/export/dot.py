@@ -25,7 +25,7 @@ def dot(net: nx.MultiDiGraph[str]) -> str:
 def _attributes(data: dict[str, object]) -> str:
     macs, part = data["macs"], data["share_macs"]
     assert isinstance(macs, int) and isinstance(part, float)
-    figures = f"{count(macs)} MACs, {share(part)}" if macs else ""
+    figures = f"{count(macs)} MAC{'' if macs == 1 else 's'}, {share(part)}" if macs else ""
     label = "\n".join(filter(None, (str(data["label"]), str(data["output_shape"]), figures)))
     # hue of amber; saturation grows with the share of the MACs
     fill = f"0.10 {min(1.0, part * 4):.3f} 1.0"

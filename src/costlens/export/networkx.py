@@ -40,6 +40,7 @@ def to_networkx(
 def _ops(graph: Graph, costs: Sequence[Cost]) -> nx.MultiDiGraph[str]:
     made: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=graph.name)
     total = sum(cost.macs for cost in costs)
+    counted: set[str] = set()
     for node, cost in zip(graph.nodes, costs, strict=True):
         made.add_node(
             node.name,
@@ -55,8 +56,13 @@ def _ops(graph: Graph, costs: Sequence[Cost]) -> nx.MultiDiGraph[str]:
             flops=cost.flops,
             bytes_moved=cost.bytes_moved,
             share_macs=share(cost.macs, total),
-            params=sum(graph.weights[v].params for v in node.operands if v in graph.weights),
+            params=sum(
+                graph.weights[v].params
+                for v in dict.fromkeys(node.operands)
+                if v in graph.weights and v not in counted
+            ),
         )
+        counted.update(node.operands)
     for node in graph.nodes:
         for value in node.operands:
             source = graph.producer.get(value)
@@ -89,9 +95,13 @@ def layer_id(path: str, call: int) -> str:
     return path if call <= 1 else f"{path}#{call}"
 
 
+def _kind(row: Row) -> str:
+    return row.type if row.call <= 1 else f"{row.type}, call {row.call}"
+
+
 def _row(row: Row, total_macs: int) -> Mapping[str, Attribute]:
     return {
-        "label": printable(f"{row.path} ({row.type})"),
+        "label": printable(f"{row.path} ({_kind(row)})"),
         "layer": row.path,
         "type": row.type,
         "call": row.call,

@@ -125,7 +125,7 @@ def _from_value(original: Callable[..., None]) -> Callable[..., None]:
 
 
 _NOT_YET = "training scripts are not read yet"
-_NAME_IT = "Put the model in a function and name it: model.py:build."
+_NAME_IT = "Put the model in a function and name it after a colon."
 
 
 def _refusal(name: str) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from costlens.errors import InputError
+from costlens.errors import InputError, LoweringError
 from costlens.frontends.abstract import abstract_keras
 from costlens.frontends.layercall import (
     Constant,
@@ -65,9 +66,33 @@ def read_graph(
     dims: Mapping[str, int] | None = None,
 ) -> Graph:
     """The graph of a built Functional or Sequential model, every layer call checked against it."""
-    program = read_model(_built(model, input_shape))
+    model = _built(model, input_shape)
+    program = read_model(model)
     types, resized = settle(program.inputs, batch, input_shape)
-    return lower(program, LOWERINGS, types, dims, resized)
+    return _counted(lower(program, LOWERINGS, types, dims, resized), int(model.count_params()))
+
+
+def _counted(graph: Graph, by_keras: int) -> Graph:
+    """The graph, its parameters compared with Keras's own count.
+
+    Keras counts a quantised kernel as it is packed, and its scales; that figure becomes a note.
+    """
+    weights = graph.weights.values()
+    if sum(weight.type.size for weight in weights) != by_keras:
+        raise LoweringError(
+            graph.name,
+            f"its weights hold {sum(weight.type.size for weight in weights):,} numbers, and Keras "
+            f"counts {by_keras:,}",
+            "Please report this model.",
+        )
+    params = sum(weight.params for weight in weights)
+    if params == by_keras:
+        return graph
+    note = (
+        f"Quantised kernels count at the shape they had before packing, {params:,} parameters in "
+        f"all; Keras's count_params() gives {by_keras:,}, packed and with scales."
+    )
+    return replace(graph, notes=(*graph.notes, note))
 
 
 def _built(model: Any, input_shape: InputShape) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import inspect
 import os
@@ -18,7 +19,7 @@ from typing import Any
 from costlens.errors import CostlensError, InputError
 from costlens.frontends.abstract import abstract_keras
 from costlens.frontends.sizes import InputShape
-from costlens.frontends.target import Target
+from costlens.frontends.target import Target, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,18 @@ def load(
     model, the name is missing or is no model, or two candidates for the main model are equal in
     size (unless ``everything`` is wanted).
     """
-    with abstract_keras() as keras, _output_aside(), _importable(target):
+    with abstract_keras() as keras, _output_aside(), _importable(target), _no_arguments():
         names = _names(target)
         if target.attribute is not None:
             return (_named(keras, target, names, input_shape),)
         found = _models(keras, target, names)
         found = found or _made_by_factories(keras, target, names, input_shape)
+        if not found and target.path is not None and _has_main(target.path):
+            names = _execute(target, target.path, "__main__")
+            found = _models(keras, target, names)
         if not found:
-            raise InputError(target.where, "it makes no Keras model", _offer(keras, target, names))
+            what = "none of its variables holds a Keras model"
+            raise InputError(target.where, what, _offer(keras, target, names))
         return _ranked(target, found, everything)
 
 
@@ -61,6 +66,22 @@ def _output_aside() -> Iterator[None]:
             os.dup2(2, 1)
             stack.callback(os.dup2, kept, 1)
         yield
+
+
+@contextmanager
+def _no_arguments() -> Iterator[None]:
+    """A script that asks for command-line arguments says so in one line."""
+
+    def refuse(parser: argparse.ArgumentParser, message: str) -> None:
+        fix = "Put the model in a function and name it after a colon."
+        raise InputError("", f"the script wants command-line arguments: {message}", fix)
+
+    original = argparse.ArgumentParser.error
+    argparse.ArgumentParser.error = refuse  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser.error = original  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -90,7 +111,12 @@ def _names(target: Target) -> Mapping[str, Any]:
     return _execute(target, target.path)
 
 
-def _execute(target: Target, path: Path) -> Mapping[str, Any]:
+def _has_main(path: Path) -> bool:
+    """Whether a script does some of its work only when it is run as a program."""
+    return b"__main__" in path.read_bytes()
+
+
+def _execute(target: Target, path: Path, name: str = "__costlens__") -> Mapping[str, Any]:
     try:
         source = path.read_bytes()
         code = compile(source, str(path), "exec")
@@ -101,14 +127,17 @@ def _execute(target: Target, path: Path) -> Mapping[str, Any]:
         where = f"{path}:{line}" if line else str(path)
         message = getattr(error, "msg", None) or str(error)
         raise InputError(where, f"{type(error).__name__}: {message}", "Fix the script.") from error
-    module = types.ModuleType("__costlens__")
+    module = types.ModuleType(name)
     module.__file__ = str(path)
-    sys.modules[module.__name__] = module
+    outer = sys.modules.get(name)
+    sys.modules[name] = module
     try:
         with _blamed(target):
             exec(code, module.__dict__)
     finally:
-        sys.modules.pop(module.__name__, None)
+        sys.modules.pop(name, None)
+        if outer is not None:
+            sys.modules[name] = outer
     return module.__dict__
 
 
@@ -141,13 +170,11 @@ def _raised(error: BaseException, target: Target) -> CostlensError:
 
 
 def _named(keras: Any, target: Target, names: Mapping[str, Any], input_shape: InputShape) -> Found:
-    value: Any = names
-    for part in str(target.attribute).split("."):
-        try:
-            value = value[part] if value is names else getattr(value, part)
-        except (KeyError, AttributeError) as error:
-            offers = _offer(keras, target, names)
-            raise InputError(target.where, f"it has no {target.attribute}", offers) from error
+    try:
+        value = resolve(str(target.attribute), names)
+    except (LookupError, AttributeError, TypeError) as error:
+        offers = _offer(keras, target, names)
+        raise InputError(target.where, f"it has no {target.attribute}", offers) from error
     if isinstance(value, keras.Model):
         if target.called:
             raise InputError(target.text, "a model is not called", f"Write {target.attribute}.")
@@ -216,14 +243,28 @@ def _size(weight: Any) -> int:
 
 
 def _models(keras: Any, target: Target, names: Mapping[str, Any]) -> list[Found]:
-    """The models that the script's variables hold; each once, under its first name."""
+    """The models that the script's variables hold, alone or in a list or dict; each once."""
     seen: set[int] = set()
     found = []
-    for name, value in list(names.items()):
+    for name, value in _held(names):
         if isinstance(value, keras.Model) and id(value) not in seen:
             seen.add(id(value))
             found.append(_found(f"{target.text}:{name}", value))
     return found
+
+
+def _held(names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Variables and the items of those that are lists, tuples or dicts, as one would write them."""
+    containers = []
+    for name, value in list(names.items()):
+        yield name, value
+        if isinstance(value, (list, tuple, dict)) and not name.startswith("__"):
+            containers.append((name, value))
+    for name, value in containers:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            if isinstance(key, (str, int)):
+                yield f"{name}[{key!r}]", item
 
 
 def _made_by_factories(
@@ -263,10 +304,11 @@ def _required(function: Callable[..., Any]) -> list[str]:
 def _offer(keras: Any, target: Target, names: Mapping[str, Any]) -> str:
     """What could be typed instead: names that look alike, models, functions of the script."""
     asked = str(target.attribute or "")
-    models = [name for name, value in names.items() if isinstance(value, keras.Model)]
-    offers = models + [name for name, _ in _factories(names)]
-    public = [name for name, value in names.items() if callable(value) and name[:1] != "_"]
-    alike = get_close_matches(asked, sorted({*public, *models}), 3)
+    models = [name for name, value in _held(names) if isinstance(value, keras.Model)]
+    made_here = [name for name, _ in _factories(names)]
+    offers = models + made_here
+    public = made_here if target.path else [name for name, f in names.items() if callable(f)]
+    alike = get_close_matches(asked, sorted({name for name in public if name[:1] != "_"}), 3)
     needs = {name: ", ".join(f"{n}=…" for n in _required(f)) for name, f in _factories(names)}
     shown = [
         f"{target.where}:{name}({needs[name]})" if needs.get(name) else f"{target.where}:{name}"

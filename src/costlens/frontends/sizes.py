@@ -24,6 +24,7 @@ def settle(
     if batch is not None and batch < 1:
         raise InputError("--batch", f"{batch} is not a batch size", "Pass a whole number from 1.")
     given = _by_name(inputs, input_shape)
+    _require_all(inputs, given)
     types, resized = [], False
     for declared in inputs:
         wanted = given.get(declared.name)
@@ -42,6 +43,24 @@ def only_shape(input_shape: InputShape) -> Shape | None:
     return _shape(input_shape[0]) if len(input_shape) == 1 else None
 
 
+def _require_all(inputs: Sequence[ProgramInput], given: Mapping[str, Shape]) -> None:
+    """Every input has a size for every axis, or the error names all that do not."""
+    still_open = [x for x in inputs if x.name not in given and None in x.shape[1:]]
+    if not still_open:
+        return
+    flags = (
+        f"--input-shape {x.name}={','.join(str(n) if n else 'N' for n in x.shape[1:])}"
+        for x in still_open
+    )
+    first, more = still_open[0], len(still_open) - 1
+    raise InputError(
+        f"input {first.name}",
+        f"its shape ({_text(first.shape[1:])}) has undefined dimensions"
+        + (f", and {more} more inputs have some" if more else ""),
+        f"Pass {' '.join(flags)} with a number for each N.",
+    )
+
+
 def _settle_one(declared: ProgramInput, batch: int | None, wanted: Shape | None) -> Shape:
     if not declared.shape:
         return ()
@@ -53,13 +72,6 @@ def _settle_one(declared: ProgramInput, batch: int | None, wanted: Shape | None)
             "Give it without the batch dimension.",
         )
     sizes = wanted if wanted is not None else rest
-    if any(n is None for n in sizes):
-        raise InputError(
-            f"input {declared.name}",
-            f"its shape ({_text(rest)}) has undefined dimensions",
-            f"Pass --input-shape {declared.name}="
-            f"{','.join(str(n) if n else 'N' for n in rest)} with a number for each.",
-        )
     return (batch or first or 1, *(n for n in sizes if n is not None))
 
 

@@ -28,7 +28,10 @@ _NO_KIND = "is not a kind of file that is read"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``model.py`` or ``package.module``, and after the colon a name or a call of literals."""
+    """``model.py`` or ``package.module``, and after the colon a name or a call of literals.
+
+    ``attribute`` is a dotted name, with literal subscripts: ``models["small"].encoder``.
+    """
 
     text: str
     path: Path | None
@@ -89,7 +92,7 @@ def _split(text: str) -> tuple[str, Expression]:
 
 
 def _expression(text: str, source: str) -> Expression:
-    """``name``, ``a.b`` or ``name(literals)``; nothing is evaluated but literals."""
+    """``name``, ``a.b``, ``a["key"]`` or ``name(literals)``; only literals are evaluated."""
     wrong = InputError(
         _short(text),
         "what follows the colon is neither a name nor a call with literal arguments",
@@ -117,4 +120,23 @@ def _dotted(node: ast.expr, wrong: InputError) -> str:
         return node.id
     if isinstance(node, ast.Attribute):
         return f"{_dotted(node.value, wrong)}.{node.attr}"
+    if isinstance(node, ast.Subscript):
+        return f"{_dotted(node.value, wrong)}[{ast.literal_eval(node.slice)!r}]"
     raise wrong
+
+
+def resolve(expression: str, names: Mapping[str, Any]) -> Any:
+    """What a target's attribute stands for among a script's names.
+
+    Raises LookupError, AttributeError or TypeError where it stands for nothing.
+    """
+
+    def value(node: ast.expr) -> Any:
+        if isinstance(node, ast.Attribute):
+            return getattr(value(node.value), node.attr)
+        if isinstance(node, ast.Subscript):
+            return value(node.value)[ast.literal_eval(node.slice)]
+        assert isinstance(node, ast.Name)
+        return names[node.id]
+
+    return value(ast.parse(expression, mode="eval").body)

@@ -29,6 +29,9 @@ def check(graph: Graph) -> Graph:
         _require(value in defined, value, "is a border value that nothing defines")
     for key, constant in graph.constants.items():
         _require(graph.values[key] == constant, key, "has two types")
+    for origin, returned in graph.returns.items():
+        for value in returned:
+            _require(value in defined, origin.layer, f"returns {value}, which nothing defines")
     for key, weight in graph.weights.items():
         _require(key == weight.id, key, "is a weight under another id")
         _require(graph.values[key] == weight.type, key, "has two types")

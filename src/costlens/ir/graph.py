@@ -67,7 +67,8 @@ class Graph:
     """An immutable program: every value is an input, a node's output, a weight or a constant.
 
     ``nodes`` stand in execution order; ``values`` gives the type of every value id; ``weights``
-    and ``constants`` are value ids too. ``notes`` are sentences for the reader of a report.
+    and ``constants`` are value ids too. ``returns`` tells what a layer call gives to its caller,
+    where that is known. ``notes`` are sentences for the reader of a report.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Graph:
     weights: Mapping[str, Weight] = field(default_factory=dict)
     constants: Mapping[str, TensorType] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    returns: Mapping[Origin, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def producer(self) -> Mapping[str, Node]:

@@ -73,7 +73,7 @@ def totals_facts(study: Results) -> Facts:
             Fact("Activations", "bytes", _of(totals, "activation_bytes"), "all layer outputs"),
             Fact("Bytes moved", "bytes", _of(totals, "bytes_moved"), "each operand read once"),
             Fact("Peak memory", "bytes", _of(totals, "peak_memory_bytes"), f"at {at_peak}"),
-            Fact("Layers", "exact", totals.layers, f"{len(graph.nodes):,} op calls"),
+            Fact("Layers", "exact", totals.layers, units.plural(len(graph.nodes), "op call")),
             Fact("Inputs", "text", _ports(study, graph.inputs)),
             Fact("Outputs", "text", _ports(study, graph.outputs)),
             Fact("Source", "text", study.source.target),
@@ -197,17 +197,20 @@ def _peak(study: Results, limit: int = 10) -> tuple[Paragraph | Table, ...]:
     )
     columns = (
         Column("Alive at the peak", "text"),
+        Column("Tensor", "text", 1),
         Column("Bytes", "exact"),
         Column("Size", "bytes"),
     )
-    rows = tuple((t.layer, t.bytes, t.bytes) for t in found.live[:limit])
+    rows = tuple(
+        (t.layer, t.value.removeprefix(f"{t.layer}/"), t.bytes, t.bytes) for t in found.live[:limit]
+    )
     return (Paragraph(text, (found.at,)), Table(columns, rows))
 
 
 def _coverage(study: Results) -> tuple[Paragraph | Table, ...]:
     found = study.coverage
     line = (
-        f"{found.calls:,} op calls: {found.counted:,} counted, {found.zero:,} without "
+        f"{units.plural(found.calls, 'op call')}: {found.counted:,} counted, {found.zero:,} without "
         f"arithmetic, {len(found.unknown):,} unknown."
     )
     if found.complete:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from costlens import units
 from costlens.report.build import summary
@@ -16,17 +17,24 @@ from costlens.report.document import (
     Section,
     Table,
 )
-from costlens.report.markdown import render
+from costlens.report.markdown import escape, render
 from costlens.report.results import Results
 
 
 def slug(name: str, taken: Sequence[str]) -> str:
     """A file name for a model: letters, digits, ``-`` and ``_``; numbered where taken."""
-    base = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:80].strip("-").lower() or "model"
+    base = re.sub(r"[^\w-]+", "-", name)[:80].strip("-").lower() or "model"
     made, n = base, 2
     while made in taken or made == "readme":
         made, n = f"{base}-{n}", n + 1
     return made
+
+
+def title(study: Results) -> str:
+    """A model's name; where Keras made it up, the name of its file."""
+    made_up = re.fullmatch(r"(functional|sequential|model)(_\d+)?", study.graph.name)
+    stem = re.match(r"(?:.*/)?([^/:]+)\.py(?=:|$)", study.source.target)
+    return stem[1] if made_up and stem else study.graph.name
 
 
 def model_page(study: Results, links: Mapping[str, str], diagram: str | None) -> str:
@@ -36,10 +44,8 @@ def model_page(study: Results, links: Mapping[str, str], diagram: str | None) ->
     figures += [Section("Memory over time", (Diagram(memory_chart(study)),))]
     if diagram is not None:
         figures.append(Section("Graph", (Diagram(diagram),)))
-    text = render(
-        Document(document.title, (document.sections[0], *figures, *document.sections[1:]))
-    )
-    files = ", ".join(f"[{what}]({name})" for what, name in links.items())
+    text = render(Document(title(study), (document.sections[0], *figures, *document.sections[1:])))
+    files = ", ".join(f"[{what}]({quote(name)})" for what, name in links.items())
     return f"{text}\nThe same as files: {files}.\n"
 
 
@@ -79,8 +85,9 @@ def memory_chart(study: Results, points: int = 120) -> str:
 
 
 def _axis(path: str) -> str:
-    """A chart label, which has room for the end of a long path."""
-    return f'"{units.mermaid(path if len(path) <= 28 else f"…{path[-27:]}")}"'
+    """A chart label: room for the end of a long path, and no character that needs an escape."""
+    plain = re.sub(r"[^\w ./()+:-]", "·", units.printable(path))
+    return f'"{plain if len(plain) <= 28 else f"…{plain[-27:]}"}"'
 
 
 def index_page(studies: Sequence[Results], pages: Sequence[str]) -> str:
@@ -95,6 +102,7 @@ def index_page(studies: Sequence[Results], pages: Sequence[str]) -> str:
         Column("Peak memory", "bytes"),
         Column("Layers", "exact"),
         Column("Unknown", "exact"),
+        Column("Source", "text"),
     )
     rows = tuple(_index_row(study) for study in studies)
     text = render(
@@ -107,7 +115,7 @@ def index_page(studies: Sequence[Results], pages: Sequence[str]) -> str:
         )
     )
     links = "\n".join(
-        f"* [{page.removesuffix('.md')}]({page}): {_inputs(study)}"
+        f"* [{escape(title(study))}]({quote(page)}): {_inputs(study)}"
         for study, page in zip(studies, pages, strict=True)
     )
     return f"{text}\n{links}\n"
@@ -126,7 +134,7 @@ def _index_row(study: Results) -> tuple[Cell, ...]:
         return AtLeast(value) if field in totals.at_least else value
 
     return (
-        study.graph.name,
+        title(study),
         totals.params,
         bound("macs"),
         bound("flops"),
@@ -135,4 +143,5 @@ def _index_row(study: Results) -> tuple[Cell, ...]:
         bound("peak_memory_bytes"),
         totals.layers,
         len(study.coverage.unknown),
+        study.source.target,
     )

@@ -70,6 +70,7 @@ class Builder:
         self.weights: dict[str, Weight] = {}
         self.constants: dict[str, TensorType] = {}
         self.notes: dict[str, None] = {}
+        self.returns: dict[Origin, tuple[str, ...]] = {}
         self.unmasked: set[str] = set()
         self._weight_ids: dict[Hashable, str] = {}
         self._constant_ids: dict[Hashable, str] = {}
@@ -437,6 +438,7 @@ class Builder:
             self.weights,
             self.constants,
             tuple(self.notes),
+            self.returns,
         )
 
 

@@ -150,6 +150,7 @@ class _Runner:
                 ) from error
             made = self._with_row(made, call, start)
             self._check(call, origin, made, [s.name for s in row.left or ()])
+            b.returns[origin] = tuple(x.id for x in leaves(made) if isinstance(x, Tensor))
             return made
 
     def _leaf(self, call: LayerCall) -> Tree:
