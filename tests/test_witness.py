@@ -17,20 +17,7 @@ from tests.oracles.traced import build_abstractly, traced_macs
 
 #: Layers that loop in code of their own: unknown until they can be traced, and said to be.
 CUSTOM = {"hand_written_loops": "Recurrence is a custom layer"}
-#: What older versions of Keras refuse to build.
-NEWER = ("depthwise_strided_dilated",)
-
-
-def builds(name: str) -> bool:
-    try:
-        build_abstractly(awkward.MODELS[name])
-    except ValueError:
-        return False
-    return True
-
-
-REFUSED = {name for name in NEWER if not builds(name)}
-READ = [name for name in awkward.MODELS if name not in {*CUSTOM, *REFUSED}]
+READ = [name for name in awkward.MODELS if name not in CUSTOM]
 
 
 @pytest.mark.parametrize("name", READ)

@@ -235,12 +235,24 @@ def depthwise_dilated() -> Model:
     return Model([one.input, two.input], [one.output, two.output])
 
 
-@awkward
 def depthwise_strided_dilated() -> Model:
     """TensorFlow computes every position and Keras drops three of four."""
     two = layers.DepthwiseConv2D(3, strides=2, dilation_rate=2, padding="same")
     three = layers.SeparableConv2D(5, 3, strides=2, dilation_rate=2, padding="same")
     return chain((17, 14, 3), two, three)
+
+
+def strides_dilated() -> bool:
+    """Whether a depthwise convolution may have both; older versions of Keras refuse it."""
+    try:
+        layers.DepthwiseConv2D(3, strides=2, dilation_rate=2)
+    except ValueError:
+        return False
+    return True
+
+
+if strides_dilated():
+    awkward(depthwise_strided_dilated)
 
 
 @awkward

@@ -85,7 +85,6 @@ def _row(
     reads = dict.fromkeys(v for node in nodes for v in node.operands)
     taken = [v for v in reads if v in graph.producer and v not in inside]
     given = graph.returns.get(origin) or _leaving(graph, nodes, outputs)
-    buffers = {root[v] for v in given}
     cost = sum(costs, ZERO)
     uses_weights = any(v in graph.weights for v in reads)
     return Row(
@@ -102,7 +101,7 @@ def _row(
         macs=cost.macs,
         macs_valid=cost.macs_valid,
         flops=cost.flops,
-        activation_bytes=sum(graph.values[v].nbytes for v in buffers if v in inside),
+        activation_bytes=_written(graph, [v for v in given if root[v] in inside], root),
         bytes_moved=cost.bytes_moved,
         shared=uses_weights and not weights,
         at_least=unknown_of(graph, nodes),
@@ -112,6 +111,14 @@ def _row(
             for node, c in zip(nodes, costs, strict=True)
         ),
     )
+
+
+def _written(graph: Graph, values: Sequence[str], root: Mapping[str, str]) -> int:
+    """Bytes of these values; those that share a buffer count once."""
+    sizes: dict[str, int] = {}
+    for value in values:
+        sizes[root[value]] = max(sizes.get(root[value], 0), graph.values[value].nbytes)
+    return sum(sizes.values())
 
 
 def _leaving(graph: Graph, nodes: Sequence[Node], outputs: set[str]) -> tuple[str, ...]:

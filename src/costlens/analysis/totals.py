@@ -10,6 +10,7 @@ from costlens.analysis.unknown import reason, unknown_figures, unknown_of
 from costlens.cost.cost import ZERO, Cost
 from costlens.cost.registry import MOVES, VIEWS
 from costlens.ir.graph import Graph, Node
+from costlens.ir.ops import channel_axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,22 @@ def _folds(graph: Graph, node: Node) -> bool | None:
         if made is None or len(users[value]) != 1 or value in graph.outputs:
             return None
         if made.op in ("conv", "conv_transpose", "einsum"):
-            return bias if _constant(graph, made.operands[1]) else None
+            folds = _constant(graph, made.operands[1]) and _on_kernel(graph, made, node)
+            return bias if folds else None
         if made.op != "binary" or made.attrs["fn"] != "add" or bias:
             return None
         if not any(_constant(graph, operand) for operand in made.operands[1:]):
             return None
         value, bias = made.operands[0], True
+
+
+def _on_kernel(graph: Graph, contraction: Node, norm: Node) -> bool:
+    """Whether the axis of a batch norm is one that the kernel makes: its channels."""
+    axis, rank = norm.attrs["axis"], graph.values[contraction.outputs[0]].rank
+    if contraction.op != "einsum":
+        return bool(axis == channel_axis(rank, contraction.attrs["channels_last"]))
+    operands, output = contraction.attrs["equation"].split("->")
+    return output[axis] in operands.split(",")[1]
 
 
 def _constant(graph: Graph, value: str) -> bool:

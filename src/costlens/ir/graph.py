@@ -100,9 +100,9 @@ class Graph:
         """Nodes that write in place: node name → the operand whose buffer they take over.
 
         An epilogue is a bias add or elementwise node whose operand is produced, and read for
-        the last time, within the same layer call.
+        the last time, within the same layer call. A view of it counts as the operand does.
         """
-        outputs, producer = set(self.outputs), self.producer
+        outputs = set(self.outputs)
         reads: dict[str, int] = {}
         for node in self.nodes:
             for value in node.operands:
@@ -113,16 +113,25 @@ class Graph:
                 continue
             out = self.values[node.outputs[0]]
             for value in node.operands:
-                made = producer.get(value)
                 if (
-                    made is not None
-                    and made.origin == node.origin
-                    and made.op not in ("input", "step")
-                    and reads[value] == 1
-                    and value not in outputs
-                    and self.values[value].shape == out.shape
+                    self.values[value].shape == out.shape
                     and self.values[value].nbytes >= out.nbytes
+                    and self._dies(value, node, reads, outputs)
                 ):
                     taken[node.name] = value
                     break
         return taken
+
+    def _dies(
+        self, value: str, reader: Node, reads: Mapping[str, int], outputs: set[str]
+    ) -> bool:
+        """Whether the buffer of a value is made in the reader's layer call and ends there."""
+        while True:
+            made = self.producer.get(value)
+            if made is None or made.origin != reader.origin or made.op in ("input", "step"):
+                return False
+            if reads[value] != 1 or value in outputs:
+                return False
+            if OPS[made.op].storage != "view":
+                return True
+            value = made.operands[0]

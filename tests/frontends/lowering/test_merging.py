@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from typing import Any
 
@@ -105,12 +106,19 @@ def _pooled(merge: Any, *masked: bool) -> Any:
     return call
 
 
-@pytest.mark.parametrize("name", [*ELEMENTWISE, "Average", "Concatenate"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "Average"])
 def test_masks_travel_through(name: str) -> None:
-    axis = {"axis": 1} if name == "Concatenate" else {}
-    both = read(_pooled(getattr(layers, name)(**axis), True, True), (7,), (7,), dtype="int32")
+    both = read(_pooled(getattr(layers, name)(), True, True), (7,), (7,), dtype="int32")
     assert ops(both)[-1] == "divide"
     assert "logical_or" in ops(both)
+
+
+def test_masks_are_spread_and_concatenated() -> None:
+    """Spread over the features by or-ing them with zeros, or in older versions by repeating."""
+    both = read(_pooled(layers.Concatenate(1), True, True), (7,), (7,), dtype="int32")
+    repeats = "broadcast_to" in inspect.getsource(layers.Concatenate.compute_mask)
+    assert ops(both)[-1] == "divide"
+    assert ops(both).count("broadcast" if repeats else "logical_or") == 2
 
 
 @pytest.mark.parametrize("name", [*ELEMENTWISE, "Average"])

@@ -322,7 +322,7 @@ def _symbolic(one: Case) -> bool:
     return "symbolic" in source or "Cond()" in source
 
 
-@pytest.mark.parametrize("one", filter(_symbolic, present(CALLABLES)), ids=str)
+@pytest.mark.parametrize("one", list(filter(_symbolic, present(CALLABLES))), ids=str)
 def test_callables_are_the_tracers(one: Case) -> None:
     unknown = [node for node in graph(one).nodes if node.op == "unknown"]
     assert len(unknown) == 1

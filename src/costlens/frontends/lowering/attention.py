@@ -130,12 +130,17 @@ def _multi_head_attention(b: Builder, call: LayerCall) -> Tree:
 
 
 def _attended_axes(call: LayerCall, rank: int) -> tuple[int, ...]:
-    """The axes of inputs of this rank that attention runs over; by default all between."""
+    """The axes of inputs of this rank that attention runs over; by default all between.
+
+    Building a layer settles those that count from the end. Older versions of Keras leave them
+    and count on the projections, which have an axis more; so does what such a layer computes.
+    """
     given = call.config.get("attention_axes")
     if given is None:
         return tuple(range(1, rank - 1))
     listed = (given,) if isinstance(given, int) else given
-    return tuple(axis if axis >= 0 else rank + axis for axis in listed)
+    counted = rank if call.layer.stored is None else rank + 1
+    return tuple(axis if axis >= 0 else counted + axis for axis in listed)
 
 
 def _grouped_query_attention(b: Builder, call: LayerCall) -> Tree:
@@ -182,13 +187,14 @@ def _attention(
     """Projections, scores, softmax, context, output projection.
 
     Keras fuses the middle where nothing needs the scores themselves; causal masking alone then
-    needs no mask argument.
+    needs no mask argument, from the version on that can slide a window.
     """
     config, query = call.config, parts["query"][0]
     wants_scores = bool(call.kwargs.get("return_attention_scores"))
     fused = query.rank == 3 and not config.get("dropout") and not wants_scores
     causal = bool(call.kwargs.get("use_causal_mask"))
-    alone = causal and config.get("sliding_window") is None and not any(masks.values())
+    unmasked = "sliding_window" in config and config["sliding_window"] is None
+    alone = causal and unmasked and not any(masks.values())
     mask = None
     if not (alone and fused):
         mask = _attention_mask(b, call, query, parts["value"][0], masks)
@@ -299,25 +305,40 @@ def _sequence_attention(additive: bool) -> Lowering:
         scores = (_additive_scores if additive else _dot_scores)(b, call, q, k)
         keep = _score_mask(b, call, scores, value_mask)
         if keep is not None:
-            scores = _lowered(b, scores, keep)
+            scores = _lowered(b, call, scores, keep)
         weights = b.softmax(scores)
         axes = ascii_lowercase[: q.rank - 2]
         y = b.einsum(f"{axes}TS,{axes}SD->{axes}TD", weights, v, label="context")
         if query_mask is not None:
-            y = b.emit("select", (_expanded(b, query_mask, -1), y), label="mask", dtype=y.dtype)
+            y = _zeroed(b, call, y, _expanded(b, query_mask, -1))
         y = Tensor(y.id, y.type, None if query_mask is None else _constant_mask(query_mask))
         return (y, weights) if call.kwargs.get("return_attention_scores") else y
 
     return lowering
 
 
-def _lowered(b: Builder, scores: Tensor, keep: Tensor) -> Tensor:
+def _multiplies_masks(call: LayerCall) -> bool:
+    """Versions of Keras that do not write the seed into the config multiply by their masks."""
+    return "seed" not in call.config
+
+
+def _lowered(b: Builder, call: LayerCall, scores: Tensor, keep: Tensor) -> Tensor:
     """Scores less a large number where padding is."""
     padding = b.unary("logical_not", keep, "bool")
     if padding.rank == 2:
         padding = _expanded(b, padding, -2)
+    if _multiplies_masks(call):
+        large = b.binary("multiply", b.cast(padding, scores.dtype), 1e9)
+        return b.binary("subtract", scores, large)
     less = b.binary("subtract", scores, 1e9)
     return b.emit("select", (padding, less, scores), label="mask", dtype=scores.dtype)
+
+
+def _zeroed(b: Builder, call: LayerCall, y: Tensor, keep: Tensor) -> Tensor:
+    """The output, 0 where the query is padding."""
+    if _multiplies_masks(call):
+        return b.binary("multiply", y, b.cast(keep, y.dtype))
+    return b.emit("select", (keep, y), label="mask", dtype=y.dtype)
 
 
 def _constant_mask(mask: Tensor) -> Any:

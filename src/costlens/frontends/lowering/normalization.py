@@ -10,8 +10,11 @@ from costlens.ir.types import Shape
 
 
 def _listed(axis: int | Sequence[int]) -> tuple[int, ...]:
-    """A config's ``axis``, a number or several, in Keras's order."""
-    return (axis,) if isinstance(axis, int) else tuple(sorted(axis))
+    """A config's ``axis``, a number or several, in the order of the weights' axes.
+
+    Newer versions of Keras sort it when they build the layer.
+    """
+    return (axis,) if isinstance(axis, int) else tuple(axis)
 
 
 def _retyped(b: Builder, x: Tensor) -> dict[str, str]:

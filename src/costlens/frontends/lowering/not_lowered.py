@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 _TRACED = "it takes a function, which only tracing can read"
 _BASE = "a base class, whose subclasses are read"
-_MADE = "it takes no tensor, so a model holds its result as a constant"
 _MADE = "its function makes the array at once, so that no model holds the operation"
 
 NOT_LOWERED: Mapping[str, str] = {
@@ -21,20 +20,14 @@ NOT_LOWERED: Mapping[str, str] = {
     "op:Arange": "Keras refuses tensors for its bounds, so no model records it",
     "op:AssociativeScan": _TRACED,
     "op:Cond": _TRACED,
-    "op:Empty": _MADE,
-    "op:Eye": _MADE,
     "op:ForiLoop": _TRACED,
-    "op:Identity": _MADE,
     "op:JVP": _TRACED,
     "op:Map": _TRACED,
-    "op:Ones": _MADE,
     "op:Scan": _TRACED,
     "op:SegmentReduction": _BASE,
     "op:Switch": _TRACED,
-    "op:Tri": _MADE,
     "op:VectorizedMap": _TRACED,
     "op:WhileLoop": _TRACED,
     **{f"op:{name}": _MADE for name in ("Empty", "Eye", "Identity", "Ones", "Tri", "Zeros")},
-    "op:Zeros": _MADE,
 }
 """Key, as in ``LOWERINGS``, to the reason."""

@@ -126,7 +126,11 @@ def _tile(b: Builder, call: LayerCall) -> Tensor:
 
 
 def _broadcast_to(b: Builder, call: LayerCall) -> Tensor:
-    return b.broadcast(call.x, _closed(b, _sizes(call, "shape")))
+    """A size that Keras knows only as None can but stay, unless the operand's is 1."""
+    x, sizes = call.x, _sizes(call, "shape")
+    own = [None] * (len(sizes) - x.rank) + [None if n == 1 else n for n in x.shape]
+    wanted = [mine if n is None else n for n, mine in zip(sizes, own, strict=True)]
+    return b.broadcast(x, _closed(b, wanted))
 
 
 def _meshgrid(b: Builder, call: LayerCall) -> list[Tensor]:

@@ -120,7 +120,7 @@ class _Runner:
         """One call of a layer, a row of its own unless inside one already."""
         if layer.program is not None:
             with self.b.scoped(layer.name):
-                return self.program(layer.program, _inputs(args, kwargs))
+                return self.program(layer.program, _inputs(layer.program, args, kwargs))
         if self.b.row is not None:
             with self.b.scoped(layer.name):
                 return self._leaf(LayerCall(layer, args, kwargs, expected))
@@ -129,7 +129,7 @@ class _Runner:
     def _inside(self, layer: Layer, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> Tree:
         """A wrapped layer: part of the row that is open."""
         if layer.program is not None:
-            return self.program(layer.program, _inputs(args, kwargs))
+            return self.program(layer.program, _inputs(layer.program, args, kwargs))
         return self._leaf(LayerCall(layer, tuple(args), kwargs))
 
     def _row(self, call: LayerCall) -> Tree:
@@ -230,6 +230,13 @@ class _Runner:
         return list(b.unknown(reason, operands, types))
 
     def _declared_types(self, call: LayerCall) -> list[TensorType]:
+        """What Keras says that a call returns, the batch filled in; it holds at its own sizes."""
+        if not self.checked:
+            raise LoweringError(
+                "/".join(self.b.scope),
+                f"{call.layer.kind} is not read, and neither is what it returns at another size",
+                "Build the model at that size, or leave its fixed sizes as they are.",
+            )
         batch = call.tensors[0].shape[:1] if call.tensors else ()
         types = []
         for shape, dtype in call.expected:
@@ -292,9 +299,15 @@ def _declared(call: LayerCall) -> Sequence[tuple[PartialShape, str]]:
 _MERGES = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
 
 
-def _inputs(args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> list[Tensor]:
-    """The tensors that a model is called on; masks that it is given travel on them."""
+def _inputs(program: Program, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> list[Tensor]:
+    """The tensors that a model is called on; masks that it is given travel on them.
+
+    As Keras binds them: a dict by the names of the inputs, what is left over ignored.
+    """
     given = args[0] if args else kwargs.get("inputs")
+    names = [declared.name for declared in program.inputs]
+    if isinstance(given, Mapping) and set(names) <= set(given):
+        given = [given[name] for name in names]
     tensors = [x for x in leaves(given) if isinstance(x, Tensor)]
     masks = list(leaves(args[2] if len(args) > 2 else kwargs.get("mask")))
     if len(masks) != len(tensors):
