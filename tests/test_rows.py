@@ -87,3 +87,44 @@ def test_keras_own_count_of_a_quantised_model_is_a_note() -> None:
     # an int8 kernel, a bias, and one scale per output
     assert model.count_params() == 16 * 8 + 8 + 8
     assert any("136" in note and "144" in note for note in made.graph.notes)
+
+
+def test_a_carried_state_is_not_written_over() -> None:
+    """tanh(c) may not overwrite c, which the next step multiplies by its forget gate."""
+
+    def build() -> keras.Model:
+        x = keras.Input((5, 4))
+        return keras.Model(x, layers.LSTM(3, name="lstm")(x))
+
+    made = study(build)
+    state_bytes, steps = 3 * 4, 5
+    tanh = [part for part in made.layers[1].ops if part.name.endswith("/tanh#2")]
+    assert [part.bytes_moved for part in tanh] == [steps * 2 * state_bytes]
+
+
+def folded(*between: Any, calls: int = 1) -> int:
+    """FLOPs that folding saves on a 3×3 map of 2 channels, per batch norm element."""
+
+    def build() -> keras.Model:
+        x = keras.Input((3, 3, 2))
+        conv = layers.Conv2D(2, 1, use_bias=False)
+        outputs = []
+        for _ in range(calls):
+            y = conv(x)
+            for make in between:
+                y = make()(y)
+            outputs.append(layers.BatchNormalization()(y))
+        return keras.Model(x, outputs)
+
+    made = study(build).totals
+    return made.flops - made.flops_folded
+
+
+def test_a_batch_norm_folds_where_it_can() -> None:
+    """18 elements: the scale goes into the kernel; the shift stays as the bias that it makes."""
+    n = 3 * 3 * 2
+    assert folded() == n
+    assert folded(lambda: layers.SpatialDropout2D(0.5)) == n
+    assert folded(layers.BatchNormalization) == n + 2 * n
+    assert folded(layers.ReLU) == 0
+    assert folded(calls=2) == 0  # one kernel cannot hold two scales

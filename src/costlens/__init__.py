@@ -22,3 +22,7 @@ def __getattr__(name: str) -> Any:
     else:
         raise AttributeError(f"module 'costlens' has no attribute {name!r}")
     return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -196,7 +196,8 @@ def test_a_training_script_is_not_read_yet(
          "input of this name. Its inputs: image."),
         (("open.py:conv", "--input-shape", "0,9,3"), "0, 9, 3 is not a shape. Pass whole "
          "numbers from 1."),
-        (("pair.py", "--input-shape", "5,4"), "1 given for 2 inputs. Name them: a, b."),
+        (("pair.py", "--input-shape", "5,4"), "as many shapes as inputs are needed, and 1 of 2 are "
+         "given. Name them: a, b."),
         (("pair.py", "--input-shape", "a=5,4", "--input-shape", "5,4"), "some have a name and some "
          "have none. Name them all."),
         (("pair.py", "--input-shape", "a=5,4", "--input-shape", "a=6,4"), "a is given twice."),

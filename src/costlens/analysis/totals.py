@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from costlens.analysis.rows import Row
@@ -10,7 +10,6 @@ from costlens.analysis.unknown import reason, unknown_figures, unknown_of
 from costlens.cost.cost import ZERO, Cost
 from costlens.cost.registry import MOVES, VIEWS
 from costlens.ir.graph import Graph, Node
-from costlens.ir.ops import channel_axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,34 +115,37 @@ def folded_saving(graph: Graph, costs: Sequence[Cost]) -> int:
 
 
 def _folds(graph: Graph, node: Node) -> bool | None:
-    """Whether the contraction that a batch norm folds into has a bias; None where none does."""
+    """Whether the contraction that a batch norm folds into has a bias; None where none does.
+
+    Views that keep the shape stand between them without harm; a norm before this one that folds
+    leaves a bias.
+    """
     value, bias = node.operands[0], False
-    users: Mapping[str, tuple[Node, ...]] = graph.users
     while True:
         made = graph.producer.get(value)
-        if made is None or len(users[value]) != 1 or value in graph.outputs:
+        if made is None or not _read_once(graph, value):
             return None
         if made.op in ("conv", "conv_transpose", "einsum"):
-            folds = _constant(graph, made.operands[1]) and _on_kernel(graph, made, node)
-            return bias if folds else None
-        if made.op != "binary" or made.attrs["fn"] != "add" or bias:
+            return bias if _own_weight(graph, made.operands[1]) else None
+        if made.op == "batch_norm":
+            return None if _folds(graph, made) is None else True
+        if made.op == "binary" and made.attrs["fn"] == "add" and not bias:
+            if not any(_own_weight(graph, operand) for operand in made.operands[1:]):
+                return None
+            bias = True
+        elif made.op != "identity":
             return None
-        if not any(_constant(graph, operand) for operand in made.operands[1:]):
-            return None
-        value, bias = made.operands[0], True
+        value = made.operands[0]
 
 
-def _on_kernel(graph: Graph, contraction: Node, norm: Node) -> bool:
-    """Whether the axis of a batch norm is one that the kernel makes: its channels."""
-    axis, rank = norm.attrs["axis"], graph.values[contraction.outputs[0]].rank
-    if contraction.op != "einsum":
-        return bool(axis == channel_axis(rank, contraction.attrs["channels_last"]))
-    operands, output = contraction.attrs["equation"].split("->")
-    return output[axis] in operands.split(",")[1]
+def _read_once(graph: Graph, value: str) -> bool:
+    return len(graph.users.get(value, ())) == 1 and value not in graph.outputs
 
 
-def _constant(graph: Graph, value: str) -> bool:
-    """Whether a value is a weight, or a view of one."""
+def _own_weight(graph: Graph, value: str) -> bool:
+    """Whether a value is a weight, or a view of one, that nothing else reads."""
     while value in graph.producer and graph.producer[value].op in VIEWS:
+        if not _read_once(graph, value):
+            return False
         value = graph.producer[value].operands[0]
-    return value in graph.weights
+    return value in graph.weights and _read_once(graph, value)

@@ -70,6 +70,8 @@ def _price(node: Node, graph: Graph, rules: Mapping[str, Rule]) -> Cost:
     outputs = tuple([values[v] for v in node.outputs])
     cost = rules.get(node.op, free)(Call(operands, outputs, node.attrs))
     if node.op != "input" and node.name not in graph.epilogues:
+        written = sum([t.nbytes for t in outputs])
         read = sum([values[v].nbytes for v in dict.fromkeys(node.operands)])
-        cost += Cost(bytes_read=read, bytes_written=sum([t.nbytes for t in outputs]))
+        # a stack reads the value of every step, and its operand's type is that of one
+        cost += Cost(bytes_read=written if node.op == "stack" else read, bytes_written=written)
     return cost * node.repeat

@@ -29,7 +29,7 @@ def import_keras() -> Any:
         raise InputError(
             "keras",
             f"building a model needs Keras 3 and a backend, and {missing} is not installed",
-            "Run: pip install 'costlens[tensorflow-cpu]' (or costlens[tensorflow]).",
+            _install(missing),
         ) from error
     except Exception as error:  # such as a KERAS_BACKEND that Keras does not know
         text = " ".join(str(error).split())
@@ -39,6 +39,13 @@ def import_keras() -> Any:
     if int(version.split(".")[0]) < 3:
         raise InputError("keras", f"version {version} is installed", "Install keras>=3.")
     return keras
+
+
+def _install(missing: str) -> str:
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if missing != "keras" and backend != "tensorflow":
+        return f"Install it, or set KERAS_BACKEND, which is {backend}, to a backend that is here."
+    return "Run: pip install 'costlens[tensorflow-cpu]' (or costlens[tensorflow])."
 
 
 def _choose_backend() -> None:

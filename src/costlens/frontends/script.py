@@ -18,7 +18,7 @@ from typing import Any
 
 from costlens.errors import CostlensError, InputError
 from costlens.frontends.abstract import abstract_keras
-from costlens.frontends.sizes import InputShape
+from costlens.frontends.sizes import InputShape, only_shape
 from costlens.frontends.target import Target, resolve
 
 
@@ -179,7 +179,7 @@ def _named(keras: Any, target: Target, names: Mapping[str, Any], input_shape: In
         if target.called:
             raise InputError(target.text, "a model is not called", f"Write {target.attribute}.")
         return _found(target.text, value)
-    if not callable(value):
+    if not callable(value) or isinstance(value, keras.layers.Layer):
         kind = type(value).__name__
         offers = _offer(keras, target, names)
         raise InputError(target.text, f"it is {_article(kind)}, no model", offers)
@@ -204,8 +204,9 @@ def _call(
 ) -> Any:
     filled = dict(kwargs)
     parameters = _parameters(function)
-    if isinstance(input_shape, (tuple, list)) and "input_shape" in parameters:
-        filled.setdefault("input_shape", tuple(input_shape))
+    shape = only_shape(input_shape)
+    if shape is not None and "input_shape" in parameters:
+        filled.setdefault("input_shape", shape)
     if getattr(function, "__module__", "").startswith("keras.src.applications"):
         filled.setdefault("weights", None)
     try:
@@ -271,12 +272,19 @@ def _made_by_factories(
     keras: Any, target: Target, names: Mapping[str, Any], input_shape: InputShape
 ) -> list[Found]:
     """What the script's own functions without required arguments make."""
-    found = []
+    found, failures = [], []
     for name, function in _factories(names):
-        if not _required(function):
+        if _required(function):
+            continue
+        try:
             made = _call(target, function, (), {}, input_shape)
-            if isinstance(made, keras.Model):
-                found.append(_found(f"{target.text}:{name}", made))
+        except CostlensError as error:  # it may load data, and another may make the model
+            failures.append(error)
+            continue
+        if isinstance(made, keras.Model):
+            found.append(_found(f"{target.text}:{name}", made))
+    if failures and not found:
+        raise failures[0]
     return found
 
 

@@ -21,6 +21,9 @@ def settle(
     A dimension that is left open takes the flag's value; an open batch is 1. Raises InputError
     naming the input and the flag where a dimension stays open or the ranks differ.
     """
+    if batch is not None and (isinstance(batch, bool) or not hasattr(batch, "__index__")):
+        raise InputError("--batch", f"{batch} is not a whole number", "Pass one from 1.")
+    batch = None if batch is None else index(batch)
     if batch is not None and batch < 1:
         raise InputError("--batch", f"{batch} is not a batch size", "Pass a whole number from 1.")
     given = _by_name(inputs, input_shape)
@@ -36,7 +39,9 @@ def settle(
 
 def only_shape(input_shape: InputShape) -> Shape | None:
     """The shape for a model's one input, which has no name yet; None where not one is given."""
-    if not input_shape or isinstance(input_shape, Mapping):
+    if isinstance(input_shape, Mapping):
+        return _shape(*input_shape.values()) if len(input_shape) == 1 else None
+    if not input_shape:
         return None
     if not isinstance(input_shape[0], (tuple, list)):
         return _shape(input_shape)
@@ -88,11 +93,12 @@ def _by_name(inputs: Sequence[ProgramInput], given: InputShape) -> Mapping[str, 
                     f"Its inputs: {', '.join(names)}.",
                 )
         return {name: _shape(shape) for name, shape in given.items()}
-    shapes = list(given) if given and isinstance(given[0], (tuple, list)) else [given]
+    nested = isinstance(given, Sequence) and any(isinstance(x, (tuple, list)) for x in given)
+    shapes = list(given) if nested else [given]
     if len(shapes) != len(names):
         raise InputError(
             "--input-shape",
-            f"{len(shapes)} given for {len(names)} inputs",
+            f"as many shapes as inputs are needed, and {len(shapes)} of {len(names)} are given",
             f"Name them: {', '.join(names)}.",
         )
     return {name: _shape(shape) for name, shape in zip(names, shapes, strict=True)}

@@ -100,9 +100,10 @@ class Graph:
         """Nodes that write in place: node name → the operand whose buffer they take over.
 
         An epilogue is a bias add or elementwise node whose operand is produced, and read for
-        the last time, within the same layer call. A view of it counts as the operand does.
+        the last time, within the same layer call and as often as the node runs. A view of it
+        counts as the operand does.
         """
-        outputs = set(self.outputs)
+        kept = {*self.outputs, *(value for given in self.returns.values() for value in given)}
         reads: dict[str, int] = {}
         for node in self.nodes:
             for value in node.operands:
@@ -116,22 +117,20 @@ class Graph:
                 if (
                     self.values[value].shape == out.shape
                     and self.values[value].nbytes >= out.nbytes
-                    and self._dies(value, node, reads, outputs)
+                    and self._dies(value, node, reads, kept)
                 ):
                     taken[node.name] = value
                     break
         return taken
 
-    def _dies(
-        self, value: str, reader: Node, reads: Mapping[str, int], outputs: set[str]
-    ) -> bool:
+    def _dies(self, value: str, reader: Node, reads: Mapping[str, int], kept: set[str]) -> bool:
         """Whether the buffer of a value is made in the reader's layer call and ends there."""
         while True:
             made = self.producer.get(value)
             if made is None or made.origin != reader.origin or made.op in ("input", "step"):
                 return False
-            if reads[value] != 1 or value in outputs:
+            if reads[value] != 1 or value in kept:
                 return False
             if OPS[made.op].storage != "view":
-                return True
+                return made.repeat == reader.repeat
             value = made.operands[0]

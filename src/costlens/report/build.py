@@ -210,8 +210,8 @@ def _peak(study: Results, limit: int = 10) -> tuple[Paragraph | Table, ...]:
 def _coverage(study: Results) -> tuple[Paragraph | Table, ...]:
     found = study.coverage
     line = (
-        f"{units.plural(found.calls, 'op call')}: {found.counted:,} counted, {found.zero:,} without "
-        f"arithmetic, {len(found.unknown):,} unknown."
+        f"{units.plural(found.calls, 'op call')}: {found.counted:,} counted, {found.zero:,} "
+        f"without arithmetic, {len(found.unknown):,} unknown."
     )
     if found.complete:
         line += " Every figure is exact."

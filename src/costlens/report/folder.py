@@ -31,10 +31,10 @@ def slug(name: str, taken: Sequence[str]) -> str:
 
 
 def title(study: Results) -> str:
-    """A model's name; where Keras made it up, the name of its file."""
+    """A model's name; where Keras made it up, those of its file and of what made it."""
     made_up = re.fullmatch(r"(functional|sequential|model)(_\d+)?", study.graph.name)
-    stem = re.match(r"(?:.*/)?([^/:]+)\.py(?=:|$)", study.source.target)
-    return stem[1] if made_up and stem else study.graph.name
+    target = re.match(r"(?:.*/)?([^/:]+)\.py(:\w+)?", study.source.target)
+    return f"{target[1]}{target[2] or ''}" if made_up and target else study.graph.name
 
 
 def model_page(study: Results, links: Mapping[str, str], diagram: str | None) -> str:

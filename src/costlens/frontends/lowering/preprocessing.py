@@ -72,10 +72,12 @@ def _normalization(b: Builder, call: LayerCall) -> Tensor:
     dtype = b.policy.compute
     mean, variance = _statistics(b, call)
     x = b.cast(call.x, dtype)
+    inverted = call.config.get("invert")
+    centred = x if inverted else b.binary("subtract", x, mean, dtype)
     scale = b.binary("maximum", b.unary("sqrt", variance, dtype), 1e-7)
-    if call.config.get("invert"):
+    if inverted:
         return b.binary("add", mean, b.binary("multiply", x, scale), dtype)
-    return b.binary("divide", b.binary("subtract", x, mean, dtype), scale)
+    return b.binary("divide", centred, scale)
 
 
 def _discretization(b: Builder, call: LayerCall) -> Tensor:

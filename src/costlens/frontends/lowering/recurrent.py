@@ -80,13 +80,15 @@ def _recurrent(b: Builder, call: LayerCall) -> Tree:
         if selector:
             y, new = selector(y, new, state_tensors(states))
     compute = b.policy.compute
+    # each state is read again by the next step, and leads out whether it is returned or not
+    final = [b.emit("last", (state,)) for state in new]
     if config["return_sequences"]:
         output = with_mask(b.cast(b.emit("stack", (y,), axis=1, length=x.shape[1]), compute), mask)
     else:
         output = b.cast(b.emit("last", (y,)), compute)
     if not config["return_state"]:
         return output
-    return (output, *(b.cast(b.emit("last", (state,)), compute) for state in new))
+    return (output, *(b.cast(state, compute) for state in final))
 
 
 def _start(b: Builder, call: LayerCall, cell: Layer, x: Tensor) -> Tree:
