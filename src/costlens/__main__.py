@@ -1,7 +1,5 @@
 """``python -m costlens``."""
 
-import sys
+from costlens.cli import command
 
-from costlens.cli import main
-
-sys.exit(main())
+command()

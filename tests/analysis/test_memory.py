@@ -162,3 +162,15 @@ def test_peak_and_timeline_equal_a_literal_simulation(case: tuple[Run, tuple[str
     assert found.peak_bytes == max(levels)
     assert found.at == run.sketch.nodes[levels.index(max(levels))].origin.layer
     assert sum(t.bytes for t in found.live) == found.peak_bytes
+
+
+def test_what_a_loop_stacks_is_alive_from_its_start_wherever_the_stack_stands() -> None:
+    """Another result of the loop may lead out first: 7 steps of 12 bytes are kept meanwhile."""
+    s = Sketch()
+    x = s.input((1, 7, 3))
+    step = s.op("step", (x,), "rnn", repeat=7, axis=1)
+    y = s.op("unary", (step,), "rnn", repeat=7, fn="tanh")
+    last = s.op("last", (y,), "rnn")
+    found = memory(s.graph(s.op("stack", (y,), "rnn", axis=1, length=7), last))
+    assert found.timeline[1] == ("rnn", 84 + 84)
+    assert found.peak_bytes == 84 + 84 + 12

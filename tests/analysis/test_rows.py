@@ -164,6 +164,33 @@ def test_a_batch_norm_that_cannot_fold_stands(study: Study) -> None:
     assert study.totals.flops_folded == study.totals.flops
 
 
+@pytest.mark.parametrize(("axis", "saved"), [(3, 4 * 4 * 3), (1, 0), (2, 0)])
+def test_a_batch_norm_folds_only_along_the_channels(axis: int, saved: int) -> None:
+    s = Sketch()
+    y = s.op("conv", (s.input((1, 4, 4, 2)), s.weight((1, 1, 2, 3), "conv")), "conv", **VALID)
+    statistics = [s.weight((3 if axis == 3 else 4,), "bn") for _ in range(4)]
+    totals = s.study(s.op("batch_norm", (y, *statistics), "bn", axis=axis)).totals
+    assert totals.flops - totals.flops_folded == saved
+
+
+@pytest.mark.parametrize(("axis", "saved"), [(2, 7 * 3), (1, 0)])
+def test_a_batch_norm_folds_into_a_dense_layer_along_its_units(axis: int, saved: int) -> None:
+    s = Sketch()
+    operands = s.input((1, 7, 2)), s.weight((2, 3), "fc")
+    y = s.op("einsum", operands, "fc", equation="abY,YZ->abZ")
+    statistics = [s.weight((3 if axis == 2 else 7,), "bn") for _ in range(4)]
+    totals = s.study(s.op("batch_norm", (y, *statistics), "bn", axis=axis)).totals
+    assert totals.flops - totals.flops_folded == saved
+
+
+def test_an_output_has_the_bytes_of_its_own_dtype() -> None:
+    """A cast that writes in place gives 2 bytes an element, whatever the buffer was before."""
+    s = Sketch()
+    y = s.op("gather", (s.weight((9, 4), "table"), s.input((1, 6))), "table", shape=(1, 6, 4))
+    study = s.study(s.op("cast", (y,), "table", dtype="float16"))
+    assert row_of(study, "table").activation_bytes == 6 * 4 * 2
+
+
 def test_the_tree_sums_containers_and_depth_rolls_up() -> None:
     study = two_towers()
     lines = tree(study.layers, study.totals.macs)

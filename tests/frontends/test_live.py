@@ -147,6 +147,19 @@ def test_dictionaries_of_inputs_and_outputs() -> None:
     assert [outer.values[v].shape for v in outer.outputs] == [(1, 4), (1, 5)]
 
 
+def test_a_dictionary_is_bound_by_the_names_of_the_inputs() -> None:
+    """In any order, and with more than the model takes, as Keras does it."""
+
+    def build() -> Any:
+        b, a = Input((4,), name="b"), Input((4,), name="a")
+        inside = keras.Model([b, a], layers.Subtract()([b, a]), name="inside")
+        x, y = Input((4,), name="x"), Input((4,), name="y")
+        return functional([x, y], inside({"a": x, "b": y, "more": x}))
+
+    (node,) = [n for n in read(build).nodes if n.op == "binary"]
+    assert node.operands == ("y/input", "x/input")
+
+
 def test_several_inputs_of_a_nested_model() -> None:
     def build() -> Any:
         a, b = Input((3,)), Input((4,))
@@ -331,6 +344,22 @@ def test_a_custom_layer_is_unknown_and_has_parameters() -> None:
     (unknown,) = [n for n in graph.nodes if n.op == "unknown"]
     assert unknown.attrs["reason"] == "Affine is a custom layer"
     assert len(graph.weights) == 5
+
+
+def test_what_a_custom_layer_gives_at_another_size_is_not_made_up() -> None:
+    build = on_one_input(lambda x: layers.Conv2D(2, 3)(layers.Lambda(lambda t: t)(x)), 8, 8, 3)
+    assert len(read(build, batch=2).outputs) == 1
+    with pytest.raises(LoweringError, match=r"Lambda is not read, .* at another size"):
+        graph_of(abstract(build), input_shape=(4, 4, 3))
+
+
+def test_the_batch_of_an_unknown_is_that_of_its_first_tensor_with_axes() -> None:
+    def build() -> Any:
+        x = Input((4, 6))
+        return functional(x, layers.Lambda(lambda t: t[0] * t[1])([ops.sum(x), x]))
+
+    graph = read(build, batch=5)
+    assert [graph.values[v].shape for v in graph.outputs] == [(5, 4, 6)]
 
 
 class Seven(layers.Dense):

@@ -93,6 +93,25 @@ def test_a_step_of_a_sequence_is_not_overwritten() -> None:
     assert check(draft.graph(last)).epilogues == {last: after}
 
 
+@pytest.mark.parametrize("storage", ["input", "weight"])
+def test_a_view_of_what_no_node_of_the_call_made_is_not_overwritten(storage: str) -> None:
+    draft = Draft()
+    view = draft.node("reshape", (getattr(draft, storage)((3,)),), "layer", shape=(1, 3))
+    out = draft.node("unary", (view,), "layer", fn="exp")
+    assert check(draft.graph(out)).epilogues == {}
+
+
+def test_a_view_is_overwritten_only_where_nothing_else_reads_its_operand() -> None:
+    draft = Draft()
+    made = draft.node("unary", (draft.input((3,)),), "layer", fn="sin")
+    view = draft.node("reshape", (made,), "layer", shape=(1, 3))
+    out = draft.node("unary", (view,), "layer", fn="exp")
+    assert check(draft.graph(out)).epilogues == {out: view}
+    assert check(draft.graph(out, made)).epilogues == {}
+    again = draft.node("unary", (made,), "layer", fn="cos")
+    assert check(draft.graph(out, again)).epilogues == {}
+
+
 @pytest.mark.parametrize(
     ("attrs", "fits"),
     [

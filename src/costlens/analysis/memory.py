@@ -69,6 +69,7 @@ def lifetimes(graph: Graph) -> Mapping[str, tuple[int, int]]:
     """
     root, end = roots(graph), len(graph.nodes) - 1
     start_of, end_of = _loops(graph)
+    place = {value: index for index, node in enumerate(graph.nodes) for value in node.outputs}
     spans: dict[str, tuple[int, int]] = {}
     for index, node in enumerate(graph.nodes):
         for value in node.operands:
@@ -77,10 +78,11 @@ def lifetimes(graph: Graph) -> Mapping[str, tuple[int, int]]:
                 first, last = span
                 until = end_of[index] if first < start_of[index] else index
                 spans[root[value]] = (first, max(last, until))
+        # a stack fills up while the loop runs that makes its operand
+        begun = start_of[place.get(node.operands[0], index)] if node.op == "stack" else index
         for value in node.outputs:
             if root[value] == value:
-                born = start_of[index - 1] if node.op == "stack" and index else index
-                spans[value] = (0 if value in graph.inputs else born, index)
+                spans[value] = (0 if value in graph.inputs else begun, index)
     for value in graph.outputs:
         if root[value] in spans:
             spans[root[value]] = (spans[root[value]][0], end)

@@ -10,6 +10,7 @@ from costlens.analysis.unknown import reason, unknown_figures, unknown_of
 from costlens.cost.cost import ZERO, Cost
 from costlens.cost.registry import MOVES, VIEWS
 from costlens.ir.graph import Graph, Node
+from costlens.ir.ops import channel_axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,11 @@ def _folds(graph: Graph, node: Node) -> bool | None:
         if made is None or not _read_once(graph, value):
             return None
         if made.op in ("conv", "conv_transpose", "einsum"):
-            return bias if _own_weight(graph, made.operands[1]) else None
+            folds = _own_weight(graph, made.operands[1]) and _scales_kernel(graph, made, node)
+            return bias if folds else None
         if made.op == "batch_norm":
-            return None if _folds(graph, made) is None else True
+            same = made.attrs["axis"] == node.attrs["axis"]
+            return True if same and _folds(graph, made) is not None else None
         if made.op == "binary" and made.attrs["fn"] == "add" and not bias:
             if not any(_own_weight(graph, operand) for operand in made.operands[1:]):
                 return None
@@ -136,6 +139,15 @@ def _folds(graph: Graph, node: Node) -> bool | None:
         elif made.op != "identity":
             return None
         value = made.operands[0]
+
+
+def _scales_kernel(graph: Graph, contraction: Node, norm: Node) -> bool:
+    """Whether a batch norm runs along an axis that comes from the kernel."""
+    axis, rank = norm.attrs["axis"], graph.values[contraction.outputs[0]].rank
+    if contraction.op != "einsum":
+        return bool(axis == channel_axis(rank, contraction.attrs["channels_last"]))
+    operands, output = contraction.attrs["equation"].split("->")
+    return output[axis] in operands.split(",")[1]
 
 
 def _read_once(graph: Graph, value: str) -> bool:

@@ -10,16 +10,6 @@ from itertools import groupby
 from costlens.analysis.rows import Row
 from costlens.ir.types import Shape
 
-SORT_KEYS = (
-    "macs",
-    "flops",
-    "params",
-    "weight_bytes",
-    "activation_bytes",
-    "bytes_moved",
-)
-"""Columns that rows can be sorted by, largest first."""
-
 
 @dataclass(frozen=True, slots=True)
 class Line:

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from costlens import __version__
 from costlens.cli import analyze, graph, ops, report
@@ -15,6 +16,13 @@ from costlens.cli.output import discard_output, warn
 from costlens.errors import CostlensError
 
 _COMMANDS = (analyze, report, graph, ops)
+
+
+def command() -> NoReturn:
+    """The console script: one command, and a quick way out."""
+    code = main()
+    gc.freeze()  # or the interpreter looks once more through every object that TensorFlow made
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -139,5 +139,6 @@ def _add_column(table: RichTable, column: Column) -> None:
 def _cell(column: Column, cell: Cell, text: str) -> list[RenderableType]:
     if column.unit != "bar":
         return [Text(text)]
-    fraction = cell if isinstance(cell, float) else 0.0
-    return [Text(text), Bar(size=1.0, begin=0.0, end=fraction, width=_BAR, color="cyan")]
+    if not isinstance(cell, float) or not cell:
+        return [Text(text), Text()]
+    return [Text(text), Bar(size=1.0, begin=0.0, end=cell, width=_BAR, color="cyan")]

@@ -237,7 +237,7 @@ class _Runner:
                 f"{call.layer.kind} is not read, and neither is what it returns at another size",
                 "Build the model at that size, or leave its fixed sizes as they are.",
             )
-        batch = call.tensors[0].shape[:1] if call.tensors else ()
+        batch = next((x.shape[:1] for x in call.tensors if x.rank), ())
         types = []
         for shape, dtype in call.expected:
             sizes = [*batch, *shape[1:]] if shape and shape[0] is None else list(shape)
