@@ -130,21 +130,6 @@ def test_a_batch_norm_folds_where_it_can() -> None:
     assert folded(calls=2) == 0  # one kernel cannot hold two scales
 
 
-def test_an_inner_model_takes_a_dict_by_the_names_of_its_inputs() -> None:
-    """The wide input has 6 features whatever the order in which the dict is written."""
-
-    def build() -> keras.Model:
-        wide, narrow = keras.Input((6,), name="wide"), keras.Input((2,), name="narrow")
-        y = layers.Add()([layers.Dense(3)(wide), layers.Dense(3)(narrow)])
-        inner = keras.Model({"wide": wide, "narrow": narrow}, y)
-        a, b = keras.Input((6,)), keras.Input((2,))
-        return keras.Model([a, b], inner({"narrow": b, "wide": a}))
-
-    made = study(build)
-    assert made.totals.macs == 6 * 3 + 2 * 3
-    assert made.totals.params == 6 * 3 + 3 + 2 * 3 + 3
-
-
 def test_outputs_that_share_a_buffer_count_once() -> None:
     def build() -> keras.Model:
         x = keras.Input((4, 3))

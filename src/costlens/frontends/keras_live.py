@@ -27,6 +27,7 @@ from costlens.frontends.lowering import LOWERINGS
 from costlens.frontends.lowering.run import lower
 from costlens.frontends.program import layer_key
 from costlens.frontends.sizes import InputShape, only_shape, settle
+from costlens.ir.check import check
 from costlens.ir.graph import Graph
 from costlens.ir.types import TensorType
 
@@ -69,7 +70,8 @@ def read_graph(
     model = _built(model, input_shape)
     program = read_model(model)
     types, resized = settle(program.inputs, batch, input_shape)
-    return _counted(lower(program, LOWERINGS, types, dims, resized), int(model.count_params()))
+    graph = check(lower(program, LOWERINGS, types, dims, resized))
+    return _counted(graph, int(model.count_params()))
 
 
 def _counted(graph: Graph, by_keras: int) -> Graph:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import Any
 
 from costlens.ir.ops import OPS
@@ -18,9 +19,9 @@ class Weight:
     """One distinct variable of the model.
 
     ``type`` is what Keras stores. ``logical`` is the shape that counts as parameters where it
-    differs: the unpacked shape of an int4 kernel, ``()`` replaced by ``None`` meaning "as
-    stored". An ``auxiliary`` weight (a quantisation scale, zero point or group index) is
-    stored but is no parameter. ``owner`` is the path of the layer that uses it first.
+    differs, such as the unpacked shape of an int4 kernel; None where it is as stored. An
+    ``auxiliary`` weight (a quantisation scale, zero point or group index) is stored but is no
+    parameter. ``owner`` is the path of the layer that uses it first.
     """
 
     id: str
@@ -36,7 +37,7 @@ class Weight:
         """Scalars that count as parameters."""
         if self.auxiliary:
             return 0
-        return TensorType(self.logical, "bool").size if self.logical else self.type.size
+        return self.type.size if self.logical is None else prod(self.logical)
 
 
 @dataclass(frozen=True, slots=True)

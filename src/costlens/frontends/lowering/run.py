@@ -142,7 +142,7 @@ class _Runner:
                 made = self._unknown(call, str(reason), start)
             except CostlensError:
                 raise
-            except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            except Exception as error:  # whatever the user's sizes and settings break
                 raise LoweringError(
                     origin.layer,
                     f"{origin.kind} could not be read: {error or type(error).__name__}",
