@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
 _COUNT = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
@@ -83,24 +82,6 @@ def printable(text: str) -> str:
         else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
-
-
-def mermaid(text: str) -> str:
-    """Text for a quoted Mermaid label: Mermaid's, HTML's and Markdown's characters as entities.
-
-    A backslash is followed by an empty space, or Mermaid would read ``\\n`` as a new line.
-
-    >>> mermaid('say "hi"|<b>'), mermaid('conv2d_1 (Conv2D)'), mermaid('a\\n')
-    ('say #34;hi#34;#124;#60;b#62;', 'conv2d_1 (Conv2D)', 'a#92;#8203;n')
-    """
-    escaped = _MERMAID.sub(lambda found: f"#{ord(found[0])};", printable(text))
-    return escaped.replace("#92;", "#92;#8203;")
-
-
-# Markdown's part: an underscore that is not within a word, and what starts a list
-_MERMAID = re.compile(
-    r"[\"#<>&;`\\|*~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+](?= )|(?<=^\d)[.)](?= )"
-)
 
 
 def _scaled(n: int, prefixes: tuple[tuple[int, str], ...], unit: str) -> str:

@@ -13,8 +13,9 @@ import pytest
 
 from costlens.errors import InputError
 from costlens.export.files import FORMATS, writer
+from costlens.export.mermaid import escaped
 from costlens.study import Study
-from costlens.units import mermaid, printable
+from costlens.units import printable
 from tests.analysis.sketch import Sketch, dense
 from tests.report.names import NAMES, awkward
 
@@ -146,7 +147,7 @@ def test_dot_quotes_every_name() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_mermaid_label_is_one_quoted_string_of_entities(name: str) -> None:
-    label = mermaid(name)
+    label = escaped(name)
     assert not re.search(r'["<>`|\n\\*~]|^_|_$|^\d+[.)] |^[-+] ', label)
     # after a backslash stands an empty space, so that Mermaid does not read \n as a new line
     shown = re.sub(r"#(\d+);", lambda m: chr(int(m[1])), label).replace("\\\u200b", "\\")

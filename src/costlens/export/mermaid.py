@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import networkx as nx
 
-from costlens.units import count
-from costlens.units import mermaid as escaped
+from costlens.units import count, printable
 
 
 def mermaid(net: nx.MultiDiGraph[str]) -> str:
@@ -19,3 +20,21 @@ def mermaid(net: nx.MultiDiGraph[str]) -> str:
         lines.append(f'  {number[node]}["{label}"]')
     lines += [f"  {number[start]} --> {number[end]}" for start, end in net.edges()]
     return "\n".join(lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text for a quoted Mermaid label: Mermaid's, HTML's and Markdown's characters as entities.
+
+    A backslash is followed by an empty space, or Mermaid would read ``\\n`` as a new line.
+
+    >>> escaped('say "hi"|<b>'), escaped('conv2d_1 (Conv2D)'), escaped('a\\n')
+    ('say #34;hi#34;#124;#60;b#62;', 'conv2d_1 (Conv2D)', 'a#92;#8203;n')
+    """
+    text = _MERMAID.sub(lambda found: f"#{ord(found[0])};", printable(text))
+    return text.replace("#92;", "#92;#8203;")
+
+
+# Markdown's part: an underscore that is not within a word, and what starts a list
+_MERMAID = re.compile(
+    r"[\"#<>&;`\\|*~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+](?= )|(?<=^\d)[.)](?= )"
+)
