@@ -9,14 +9,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from costlens import frontends
+from costlens.analysis import blocks as block_analysis
 from costlens.analysis import memory as memory_analysis
+from costlens.analysis import pointwise as pointwise_analysis
 from costlens.analysis import rows as row_analysis
+from costlens.analysis import savings as savings_analysis
+from costlens.analysis import sweep as sweep_analysis
 from costlens.analysis import totals as totals_analysis
 from costlens.cost.cost import Cost
 from costlens.cost.registry import price
 from costlens.errors import InputError
 from costlens.frontends import InputShape, Source
 from costlens.ir.graph import Graph
+from costlens.motifs.catalogue import search
+from costlens.motifs.match import Found
+from costlens.motifs.reduce import skeleton
+from costlens.motifs.skeleton import Skeleton
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -53,6 +61,45 @@ class Study:
     def coverage(self) -> totals_analysis.Coverage:
         """How much of the model is counted."""
         return totals_analysis.coverage(self.graph)
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """The graph reduced to what tells block families apart."""
+        return skeleton(self.graph)
+
+    @cached_property
+    def found(self) -> Found:
+        """Every match and near miss of every motif."""
+        return search(self.skeleton)
+
+    @cached_property
+    def blocks(self) -> tuple[block_analysis.Block, ...]:
+        """The blocks that are built on 1×1s, each with its plain forms."""
+        return block_analysis.blocks(self.skeleton, self.found)
+
+    @cached_property
+    def misses(self) -> tuple[block_analysis.NearMiss, ...]:
+        """What looked like a block and is none, each with the reason."""
+        return tuple(block_analysis.misses(self.skeleton, self.found))
+
+    @cached_property
+    def savings(self) -> savings_analysis.Savings:
+        """What the blocks save together, the whole model re-priced."""
+        return savings_analysis.savings(self.graph, self.blocks)
+
+    def sweep(self, block: block_analysis.Block) -> sweep_analysis.Sweep | None:
+        """A block at other inner widths; None where its inner width is not one number."""
+        return sweep_analysis.sweep(self.skeleton, block)
+
+    @cached_property
+    def pointwise_shares(self) -> tuple[pointwise_analysis.Share, ...]:
+        """The 1×1s by role, and all together: their share of the model."""
+        return pointwise_analysis.shares(self.pointwise, self.totals)
+
+    @cached_property
+    def pointwise(self) -> tuple[pointwise_analysis.Pointwise, ...]:
+        """Every 1×1: its role, cost, share and, outside blocks, its plain form."""
+        return pointwise_analysis.pointwise(self.skeleton, self.found, self.costs, self.blocks)
 
     def to_networkx(self, level: str = "op") -> nx.MultiDiGraph[str]:
         """The graph at op or layer level, costs as typed attributes.

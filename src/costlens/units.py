@@ -40,14 +40,38 @@ def size(nbytes: int, at_least: bool = False) -> str:
 def share(fraction: float) -> str:
     """A fraction as a percentage.
 
-    >>> share(0.9486), share(0.0), share(0.0004), share(0.99998), share(1.0)
-    ('94.9 %', '0 %', '<0.1 %', '>99.9 %', '100 %')
+    >>> share(0.9486), share(0.0), share(0.0004), share(0.99998), share(1.0), share(-0.24)
+    ('94.9 %', '0 %', '<0.1 %', '>99.9 %', '100 %', '−24.0 %')
     """
+    if fraction < 0:
+        return f"−{share(-fraction)}" if fraction > -0.9995 else f"−{-100 * fraction:,.0f} %"
     if fraction in (0, 1):
         return f"{100 * fraction:.0f} %"
     if 0 < fraction < 0.0005:
         return "<0.1 %"
     return ">99.9 %" if 0.9995 <= fraction < 1 else f"{100 * fraction:.1f} %"
+
+
+def factor(times: float) -> str:
+    """How many times as much, to three significant digits.
+
+    >>> factor(8.4706), factor(16.94), factor(0.4567), factor(1234.5), factor(1.0)
+    ('8.47×', '16.9×', '0.457×', '1,234×', '1.00×')
+    """
+    return f"{decimal(times)}×"
+
+
+def decimal(value: float) -> str:
+    """A number to three significant digits.
+
+    >>> decimal(26.338), decimal(0.4567), decimal(0), decimal(5.0), decimal(1234.5)
+    ('26.3', '0.457', '0', '5.00', '1,234')
+    """
+    if not value:
+        return "0"
+    size = abs(value)
+    digits = 3 if size < 0.9995 else 2 if size < 9.995 else 1 if size < 99.95 else 0
+    return f"{value:,.{digits}f}"
 
 
 def plural(n: int, noun: str) -> str:

@@ -56,9 +56,7 @@ class Row:
 
 def rows(graph: Graph, costs: Sequence[Cost]) -> tuple[Row, ...]:
     """The rows of a priced graph, in execution order; layers never called stand last."""
-    groups: dict[Origin, list[int]] = {}
-    for index, node in enumerate(graph.nodes):
-        groups.setdefault(node.origin, []).append(index)
+    groups = calls(graph)
     owned: dict[str, list[Weight]] = {}
     for weight in graph.weights.values():
         owned.setdefault(weight.owner, []).append(weight)
@@ -70,6 +68,14 @@ def rows(graph: Graph, costs: Sequence[Cost]) -> tuple[Row, ...]:
         made.append(_row(graph, origin, nodes, [costs[i] for i in indices], weights, root, outputs))
     made.extend(_uncalled(path, weights) for path, weights in owned.items())
     return tuple(made)
+
+
+def calls(graph: Graph) -> Mapping[Origin, list[int]]:
+    """The indices of the nodes of each layer call, in execution order."""
+    groups: dict[Origin, list[int]] = {}
+    for index, node in enumerate(graph.nodes):
+        groups.setdefault(node.origin, []).append(index)
+    return groups
 
 
 def _row(
@@ -84,7 +90,7 @@ def _row(
     inside = {value for node in nodes for value in node.outputs}
     reads = dict.fromkeys(v for node in nodes for v in node.operands)
     taken = [v for v in reads if v in graph.producer and v not in inside]
-    given = graph.returns.get(origin) or _leaving(graph, nodes, outputs)
+    given = leaving(graph, nodes, outputs)
     cost = sum(costs, ZERO)
     uses_weights = any(v in graph.weights for v in reads)
     return Row(
@@ -101,7 +107,7 @@ def _row(
         macs=cost.macs,
         macs_valid=cost.macs_valid,
         flops=cost.flops,
-        activation_bytes=_written(graph, [v for v in given if root[v] in inside], root),
+        activation_bytes=written(graph, [v for v in given if root[v] in inside], root),
         bytes_moved=cost.bytes_moved,
         shared=uses_weights and not weights,
         at_least=unknown_of(graph, nodes),
@@ -113,7 +119,7 @@ def _row(
     )
 
 
-def _written(graph: Graph, values: Sequence[str], root: Mapping[str, str]) -> int:
+def written(graph: Graph, values: Sequence[str], root: Mapping[str, str]) -> int:
     """Bytes of these values; those that share a buffer count once."""
     sizes: dict[str, int] = {}
     for value in values:
@@ -121,10 +127,11 @@ def _written(graph: Graph, values: Sequence[str], root: Mapping[str, str]) -> in
     return sum(sizes.values())
 
 
-def _leaving(graph: Graph, nodes: Sequence[Node], outputs: set[str]) -> tuple[str, ...]:
-    """The values that leave a row: read outside it, model outputs, or read by nobody."""
+def leaving(graph: Graph, nodes: Sequence[Node], outputs: set[str]) -> tuple[str, ...]:
+    """The values that leave a row: what the call returns, where that is known; else what is read
+    outside it, a model output, or read by nobody."""
     origin, users = nodes[0].origin, graph.users
-    return tuple(
+    return graph.returns.get(origin) or tuple(
         value
         for node in nodes
         for value in node.outputs

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
 from costlens.cli.output import check_writable, emit, progress, warn
-from costlens.errors import InputError
 
 if TYPE_CHECKING:
     from costlens.study import Study
@@ -35,8 +30,7 @@ def add(commands: Any) -> None:
     shown.add_argument("--top", type=flags.positive, metavar="N", help="only the first N layers")
     shown.add_argument("--sort", choices=_SORTS, help="the largest first")
     shown.add_argument("--layer", metavar="GLOB", help="layers whose path or type matches")
-    shown.add_argument("--format", choices=sorted(set(_SUFFIXES.values())), help="of the output")
-    shown.add_argument("-o", "--output", type=Path, metavar="FILE", help="its suffix is the format")
+    flags.add_output(shown, _SUFFIXES)
     parser.add_argument("--strict", action="store_true", help="exit 3 where a figure is unknown")
     parser.set_defaults(run=run)
 
@@ -45,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     """Analyse and print; 3 where ``--strict`` finds an unknown."""
     if options.output is not None:
         check_writable(options.output)
-    form = _format(options)
+    form = flags.format_of(options, _SUFFIXES, "analyze")
     studies = _studies(options)
     text = _render(studies, form, options)
     emit(text, options.output)
@@ -53,21 +47,6 @@ def run(options: argparse.Namespace) -> int:
         _warn(studies, options.layer)
     unknown = any(not study.coverage.complete for study in studies)
     return 3 if options.strict and unknown else 0
-
-
-def _format(options: argparse.Namespace) -> str:
-    if options.format:
-        return str(options.format)
-    if options.output is None:
-        return "terminal"
-    suffix = options.output.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise InputError(
-            str(options.output),
-            f"{suffix or 'a file without a suffix'} is not a format of analyze",
-            f"End it in {', '.join(_SUFFIXES)}, or pass --format.",
-        )
-    return _SUFFIXES[suffix]
 
 
 def _studies(options: argparse.Namespace) -> list[Study]:
@@ -104,14 +83,8 @@ def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) ->
     documents = [summary(study, view) for study in studies]
     if form == "markdown":
         return "\n".join(map(markdown.render, documents))
-    colour = _colour(options)
-    width = shutil.get_terminal_size((120, 24)).columns if options.output is None else 120
+    width, colour = flags.screen(options.output)
     return "\n".join(terminal.render(document, width, colour) for document in documents)
-
-
-def _colour(options: argparse.Namespace) -> bool:
-    terminal = sys.stdout is not None and sys.stdout.isatty()
-    return options.output is None and terminal and not os.environ.get("NO_COLOR")
 
 
 def _warn(studies: Sequence[Study], layer: str | None) -> None:

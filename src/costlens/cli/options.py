@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 from costlens.errors import InputError
@@ -57,6 +62,38 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """Flags that every command has."""
     parser.add_argument("--quiet", action="store_true", help="no progress, no warnings")
     parser.add_argument("--debug", action="store_true", help="a traceback where something fails")
+
+
+def add_output(parser: Any, suffixes: Mapping[str, str]) -> None:
+    """The form of the output, and where it goes."""
+    parser.add_argument("--format", choices=sorted(set(suffixes.values())), help="of the output")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="its suffix is the format"
+    )
+
+
+def format_of(options: argparse.Namespace, suffixes: Mapping[str, str], command: str) -> str:
+    """The form that is asked for: by --format, else by the suffix of -o, else a terminal's."""
+    if options.format:
+        return str(options.format)
+    if options.output is None:
+        return "terminal"
+    suffix = options.output.suffix.lower()
+    if suffix not in suffixes:
+        raise InputError(
+            str(options.output),
+            f"{suffix or 'a file without a suffix'} is not a format of {command}",
+            f"End it in {', '.join(suffixes)}, or pass --format.",
+        )
+    return suffixes[suffix]
+
+
+def screen(output: Path | None) -> tuple[int, bool]:
+    """How wide a text may be, and whether in colour: a file's is 120 columns without."""
+    if output is not None:
+        return 120, False
+    colour = sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return shutil.get_terminal_size((120, 24)).columns, colour
 
 
 def sizes(options: argparse.Namespace) -> dict[str, Any]:

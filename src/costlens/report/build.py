@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from costlens import units
 from costlens.analysis.totals import Totals
 from costlens.analysis.tree import Group, Line, by_type, flat, hot_spots, select, tree
+from costlens.report import lens
 from costlens.report.document import (
     AtLeast,
     Cell,
@@ -38,13 +39,15 @@ class View:
 
 
 def summary(study: Results, view: View | None = None) -> Document:
-    """The analysis of one model: totals, layers, types, hot spots, the peak, coverage."""
+    """The analysis of one model: totals, layers, types, 1×1s, blocks, hot spots, the peak,
+    coverage."""
     return Document(
         study.graph.name,
         (
             Section("Totals", (totals_facts(study),)),
             Section("Layers", (_layers(study, view or View()),)),
             Section("By layer type", (_types(study),)),
+            *lens.summary(study),
             Section("Hot spots", (_hot_spots(study),)),
             Section("Memory at the peak", _peak(study)),
             Section("Coverage", _coverage(study)),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from costlens.analysis.rows import Row
 from costlens.analysis.tree import share
+from costlens.report import lens_data
+from costlens.report.lens import Choice
 from costlens.report.results import Results
 
 SCHEMA = "costlens/1"
@@ -33,9 +36,22 @@ def model_data(study: Results, rows: Sequence[Row] | None = None) -> dict[str, A
         "coverage": _coverage(study),
         "totals": _totals(study),
         "layers": [_row(row, total) for row in (study.layers if rows is None else rows)],
+        **lens_data.lens(study),
         "memory": _memory(study),
         "notes": [{"text": note} for note in study.graph.notes],
     }
+
+
+def savings_data(study: Results, choice: Choice, misses: bool = False) -> dict[str, Any]:
+    """What ``costlens savings`` shows: 1×1s and blocks, blocks together, and near misses."""
+    made: dict[str, Any] = {"schema": SCHEMA, "model": _model(study)}
+    if not choice.motifs:
+        made |= lens_data.points(study)
+    made["blocks"] = lens_data.blocks(study.blocks, choice)
+    made["savings"] = lens_data.savings(study.savings, choice)
+    if misses:
+        made["misses"] = [asdict(miss) for miss in study.misses if choice.has(miss.motif)]
+    return made
 
 
 def _model(study: Results) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from costlens import units
 
-Unit = Literal["text", "exact", "count", "bytes", "share", "bar", "shape"]
+Unit = Literal["text", "exact", "count", "bytes", "share", "bar", "shape", "factor", "decimal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,8 @@ _FORMAT: Mapping[str, Callable[..., str]] = {
     "exact": units.exact,
     "count": units.count,
     "bytes": units.size,
+    "factor": units.factor,
+    "decimal": units.decimal,
 }
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from costlens.analysis.blocks import Block, NearMiss
 from costlens.analysis.memory import Memory
+from costlens.analysis.pointwise import Pointwise, Share
 from costlens.analysis.rows import Row
+from costlens.analysis.savings import Savings
 from costlens.analysis.totals import Coverage, Totals
 from costlens.ir.graph import Graph
 
@@ -38,3 +41,13 @@ class Results(Protocol):
     def coverage(self) -> Coverage: ...
     @property
     def memory(self) -> Memory: ...
+    @property
+    def blocks(self) -> tuple[Block, ...]: ...
+    @property
+    def misses(self) -> tuple[NearMiss, ...]: ...
+    @property
+    def pointwise(self) -> tuple[Pointwise, ...]: ...
+    @property
+    def pointwise_shares(self) -> tuple[Share, ...]: ...
+    @property
+    def savings(self) -> Savings: ...

@@ -1,0 +1,189 @@
+"""The blocks of a model, each beside its plain forms.
+
+A plain form is spliced into the block's part of the graph and priced by the same rules: the same
+border shapes, not the same accuracy.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from costlens.analysis.figures import Figures, figures, ratio, saved
+from costlens.ir.edit import Patch, splice, subgraph
+from costlens.ir.graph import Graph
+from costlens.motifs.catalogue import MOTIFS, forms
+from costlens.motifs.match import Found, Match, region
+from costlens.motifs.skeleton import Skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A plain form: its figures beside those of what it stands for (``own``), how many times as
+    much they are, and its patch."""
+
+    name: str
+    figures: Figures
+    own: Figures
+    macs_ratio: float | None
+    params_ratio: float | None
+    note: str
+    patch: Patch
+
+    @property
+    def params(self) -> int:
+        return self.figures.params
+
+    @property
+    def macs(self) -> int:
+        return self.figures.macs
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A match with its figures and plain forms.
+
+    ``path`` labels it, ``layers`` are the layers that it is made of, ``parts`` those of each part,
+    ``sizes`` what its formula speaks of; ``nodes`` are its op calls by name.
+    """
+
+    motif: str
+    path: str
+    layers: tuple[str, ...]
+    parts: Mapping[str, tuple[str, ...]]
+    sizes: Mapping[str, int]
+    figures: Figures
+    baselines: tuple[Baseline, ...]
+    note: str
+    nodes: tuple[str, ...]
+    match: Match
+
+    @property
+    def params(self) -> int:
+        return self.figures.params
+
+    @property
+    def macs(self) -> int:
+        return self.figures.macs
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """A block that was looked for and is none."""
+
+    motif: str
+    path: str
+    reason: str
+
+
+def blocks(k: Skeleton, found: Found) -> tuple[Block, ...]:
+    """All blocks, by motif in the order of the catalogue, then in execution order."""
+    matches = [match for motif in MOTIFS for match in found.matches.get(motif.id, ())]
+    paths = labels(k, matches)
+    return tuple(_block(k, match, path) for match, path in zip(matches, paths, strict=True))
+
+
+def _block(k: Skeleton, match: Match, path: str) -> Block:
+    nodes = region(k, match)
+    part = subgraph(k.graph, [node.name for node in nodes])
+    own = figures(part)
+    made = tuple(baseline(part, own, form.name, form.patch, form.note) for form in forms(k, match))
+    return Block(
+        motif=match.motif,
+        path=path,
+        layers=tuple(dict.fromkeys(node.origin.layer for node in nodes)),
+        parts={name: _layers(k, units) for name, units in match.parts.items() if units},
+        sizes=match.sizes,
+        figures=own,
+        baselines=made,
+        note=_worse(own, made),
+        nodes=tuple(node.name for node in nodes),
+        match=match,
+    )
+
+
+def baseline(part: Graph, own: Figures, name: str, patch: Patch, note: str) -> Baseline:
+    """A plain form spliced into a part of the graph, and priced."""
+    plain = figures(splice(part, [patch]))
+    return Baseline(
+        name=name,
+        figures=plain,
+        own=own,
+        macs_ratio=ratio(plain.macs, own.macs),
+        params_ratio=ratio(plain.params, own.params),
+        note=note,
+        patch=patch,
+    )
+
+
+def _layers(k: Skeleton, units: Sequence[int]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(k.units[at].node.origin.layer for at in units))
+
+
+def _worse(own: Figures, made: Sequence[Baseline]) -> str:
+    """What a block takes more of than a plain form of it, in a sentence each."""
+    names = {"params": "parameters", "macs": "MACs", "bytes_moved": "memory traffic"}
+    found = []
+    for plain in made:
+        more = [
+            f"{names[field]} (+{-share * 100:.0f} %)"
+            for field in names
+            if (share := saved(getattr(plain.figures, field), getattr(own, field))) is not None
+            and share < -0.005
+        ]
+        if more:
+            found.append(f"Takes more {', '.join(more)} than {plain.name}.")
+    return " ".join(found)
+
+
+def labels(k: Skeleton, matches: Sequence[Match]) -> list[str]:
+    """A name for each match: what the names of its layers have in common where nothing else has
+    it, else the layer that it ends with."""
+    paths = sorted(unit.node.origin.layer for unit in k.mixes)
+    made = []
+    for match in matches:
+        own = [k.units[at].node.origin.layer for at in match.units if k.units[at].kind == "mix"]
+        prefix = _common(own)
+        alone = prefix and _beginning(paths, prefix) == len(own)
+        made.append(prefix if alone else k.units[match.ends[-1]].node.origin.layer)
+    return _distinct(made, [match.motif for match in matches])
+
+
+def _common(paths: Sequence[str]) -> str:
+    """What paths have in common, up to where a part of a name ends."""
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*paths, strict=False))
+    prefix = "".join(letters[0] for letters in same)
+    if all(len(path) == len(prefix) for path in paths):
+        return prefix
+    cut = max(prefix.rfind(mark) for mark in "/_-. ")
+    return prefix[: max(0, cut)].rstrip("/_-. ")
+
+
+def _beginning(paths: Sequence[str], prefix: str) -> int:
+    """How many of the sorted paths are in this prefix's family."""
+    count = 0
+    for path in paths[bisect_left(paths, prefix) :]:
+        if not path.startswith(prefix):
+            break
+        count += not path[len(prefix) : len(prefix) + 1].isalnum()
+    return count
+
+
+def _distinct(labels_: Sequence[str], motifs: Sequence[str]) -> list[str]:
+    """The same labels, numbered where a motif has one twice (a layer called twice)."""
+    seen: Counter[tuple[str, str]] = Counter()
+    made = []
+    for label, motif in zip(labels_, motifs, strict=True):
+        seen[label, motif] += 1
+        count = seen[label, motif]
+        made.append(label if count == 1 else f"{label}#{count}")
+    return made
+
+
+def misses(k: Skeleton, found: Found) -> Iterator[NearMiss]:
+    """The near misses, by layer."""
+    for miss in found.misses:
+        yield NearMiss(miss.motif, k.units[miss.unit].node.origin.layer, miss.reason)

@@ -1,0 +1,174 @@
+"""Every 1×1 of a model: its role, what it costs, its share, and its plain form outside blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from costlens.analysis.blocks import Baseline, Block, baseline
+from costlens.analysis.figures import figures
+from costlens.analysis.totals import Totals
+from costlens.analysis.tree import share
+from costlens.cost.cost import Cost
+from costlens.ir.edit import subgraph
+from costlens.ir.graph import Node
+from costlens.motifs.match import Found, region
+from costlens.motifs.plain import plain
+from costlens.motifs.roles import ROLES, rejected, role_of
+from costlens.motifs.skeleton import Skeleton, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise:
+    """One call of a 1×1. ``positions`` are those of its output, the batch included; ``weights``
+    the scalars of its kernel, and ``params`` with its bias (0 both on later calls of a layer).
+
+    ``block`` is the path of the block that it belongs to; ``rejected`` says for each role that it
+    does not have why not; ``baseline`` is its plain form where it belongs to no block.
+    """
+
+    path: str
+    call: int
+    node: str
+    role: str
+    in_channels: int
+    out_channels: int
+    positions: int
+    stride: int
+    groups: int
+    macs: int
+    weights: int
+    params: int
+    activation_bytes: int
+    share_macs: float
+    block: str | None
+    rejected: tuple[tuple[str, str], ...]
+    baseline: Baseline | None
+
+
+def pointwise(
+    k: Skeleton, found: Found, costs: Sequence[Cost], blocks: Sequence[Block]
+) -> tuple[Pointwise, ...]:
+    """All 1×1s in execution order."""
+    cost_of = {node.name: cost for node, cost in zip(k.graph.nodes, costs, strict=True)}
+    total = sum(cost.macs for cost in costs)
+    home: dict[int, str] = {}
+    for block in blocks:
+        for at in block.match.units:
+            home.setdefault(at, block.path)
+    seen: set[str] = set()
+    return tuple(
+        _one(k, found, unit, cost_of[unit.node.name], total, home, seen) for unit in k.pointwise
+    )
+
+
+def _one(
+    k: Skeleton,
+    found: Found,
+    unit: Unit,
+    cost: Cost,
+    total: int,
+    home: dict[int, str],
+    seen: set[str],
+) -> Pointwise:
+    mix, node = unit.mix, unit.node
+    assert mix is not None
+    kernel, bias = weights_of(k, node)
+    new = [sum(k.graph.weights[v].params for v in ids if v not in seen) for ids in (kernel, bias)]
+    seen.update(kernel, bias)
+    return Pointwise(
+        path=node.origin.layer,
+        call=node.origin.call,
+        node=node.name,
+        role=role_of(k, found, unit).id,
+        in_channels=mix.cin,
+        out_channels=mix.cout,
+        positions=k.positions(unit),
+        stride=mix.stride,
+        groups=mix.groups,
+        macs=cost.macs,
+        weights=new[0],
+        params=sum(new),
+        activation_bytes=k.graph.values[unit.value].nbytes * node.repeat,
+        share_macs=share(cost.macs, total),
+        block=home.get(unit.index),
+        rejected=rejected(k, found, unit),
+        baseline=None if unit.index in home else _plain(k, found, unit),
+    )
+
+
+def weights_of(k: Skeleton, node: Node) -> tuple[list[str], list[str]]:
+    """The weights that make a contraction's kernel, and its layer's bias after it."""
+    kernel = _roots(k, [v for v in node.operands if v in k.side])
+    value, bias = node.outputs[0], list[str]()
+    while len(users := k.graph.users.get(value, ())) == 1:
+        (user,) = users
+        own = user.origin == node.origin
+        if own and user.op == "binary" and user.attrs["fn"] == "add":
+            bias = _roots(k, [v for v in user.operands if v in k.side])
+        elif own and user.op in ("reshape", "cast"):
+            value = user.outputs[0]
+            continue
+        break
+    return kernel, bias
+
+
+def _roots(k: Skeleton, values: Sequence[str]) -> list[str]:
+    """The weights that values are made of."""
+    found, todo = dict[str, None](), list(values)
+    while todo:
+        value = todo.pop()
+        if value in k.graph.weights:
+            found[value] = None
+        elif (made := k.graph.producer.get(value)) is not None:
+            todo += made.operands
+    return list(found)
+
+
+def _plain(k: Skeleton, found: Found, unit: Unit) -> Baseline | None:
+    made = plain(k, found, unit)
+    if made is None:
+        return None
+    around, form = made
+    part = subgraph(k.graph, [node.name for node in region(k, around)])
+    return baseline(part, figures(part), form.name, form.patch, form.note)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The 1×1s of one role together, and what part of the model they are."""
+
+    role: str
+    calls: int
+    macs: int
+    params: int
+    weights: int
+    activation_bytes: int
+    share_macs: float
+    share_params: float
+    share_activations: float
+
+
+def shares(found: Sequence[Pointwise], totals: Totals) -> tuple[Share, ...]:
+    """By role, in the order of the roles, and all together as the last."""
+    made = [
+        _share(role.id, [each for each in found if each.role == role.id], totals) for role in ROLES
+    ]
+    kept = [each for each in made if each.calls]
+    return (*kept, _share("all 1×1s", found, totals))
+
+
+def _share(role: str, found: Sequence[Pointwise], totals: Totals) -> Share:
+    macs, params = sum(p.macs for p in found), sum(p.params for p in found)
+    activations = sum(p.activation_bytes for p in found)
+    return Share(
+        role,
+        len(found),
+        macs,
+        params,
+        sum(p.weights for p in found),
+        activations,
+        share(macs, totals.macs),
+        share(params, totals.params),
+        share(activations, totals.activation_bytes),
+    )

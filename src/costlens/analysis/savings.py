@@ -1,0 +1,113 @@
+"""What the blocks of a model save together: alike ones as one line, and the model re-priced.
+
+A figure of several blocks comes from all their plain forms spliced in at once and priced again;
+savings are never summed, since blocks may lie within each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from costlens.analysis.blocks import Block
+from costlens.analysis.figures import Figures, figures
+from costlens.ir.edit import splice, subgraph
+from costlens.ir.graph import Graph
+from costlens.motifs.catalogue import MOTIFS
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Several blocks in one plain form, priced together."""
+
+    name: str
+    figures: Figures
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Blocks of one motif and of the same inner sizes, as one."""
+
+    motif: str
+    paths: tuple[str, ...]
+    figures: Figures
+    baselines: tuple[Plain, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The whole model with all blocks of a motif in one plain form; ``blocks`` is how many."""
+
+    motif: str
+    blocks: int
+    baseline: Plain
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """Lines of alike blocks, the model under each plain form, and under all of them at once.
+
+    ``every`` has the first plain form of each block that lies in no other, gates aside.
+    """
+
+    model: Figures
+    lines: tuple[Line, ...]
+    totals: tuple[Total, ...]
+    every: Total | None
+
+
+def savings(graph: Graph, blocks: Sequence[Block]) -> Savings:
+    """The savings of a model's blocks; linear in the graph for each motif and plain form."""
+    alike: dict[tuple[object, ...], list[Block]] = {}
+    for block in blocks:
+        alike.setdefault(_kind(block), []).append(block)
+    lines = tuple(_line(graph, same) for same in alike.values())
+    totals = [
+        Total(motif.id, len(same), plain)
+        for motif in MOTIFS
+        if (same := [block for block in blocks if block.motif == motif.id])
+        for plain in _plains(graph, graph, same)
+    ]
+    return Savings(figures(graph), lines, tuple(totals), _every(graph, blocks))
+
+
+_VARIES = frozenset({"in_channels", "stride", "multiplier"})
+
+
+def _kind(block: Block) -> tuple[object, ...]:
+    """What two blocks have in common that stand on one line."""
+    sizes = tuple(item for item in block.sizes.items() if item[0] not in _VARIES)
+    return (block.motif, sizes, tuple(plain.name for plain in block.baselines))
+
+
+def _line(graph: Graph, same: Sequence[Block]) -> Line:
+    part = subgraph(graph, {name for block in same for name in block.nodes})
+    paths = tuple(block.path for block in same)
+    return Line(same[0].motif, paths, figures(part), tuple(_plains(graph, part, same)))
+
+
+def _plains(graph: Graph, part: Graph, same: Sequence[Block]) -> list[Plain]:
+    """The part with all these blocks in each of their plain forms."""
+    names = dict.fromkeys(plain.name for block in same for plain in block.baselines)
+    made = []
+    for name in names:
+        chosen = [plain for block in same for plain in block.baselines if plain.name == name]
+        new = figures(splice(part, [plain.patch for plain in chosen]))
+        made.append(Plain(name, new, chosen[0].note))
+    return made
+
+
+def _every(graph: Graph, blocks: Sequence[Block]) -> Total | None:
+    taken: set[str] = set()
+    chosen = []
+    for block in sorted(blocks, key=lambda block: -len(block.nodes)):
+        if not block.baselines or block.motif == "channel_attention":
+            continue
+        if taken.isdisjoint(block.nodes):
+            taken.update(block.nodes)
+            chosen.append(block.baselines[0].patch)
+    if not chosen:
+        return None
+    plain = Plain("each block in its first plain form", figures(splice(graph, chosen)))
+    return Total("", len(chosen), plain)

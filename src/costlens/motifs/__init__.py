@@ -1,0 +1,1 @@
+"""Block families, each recognised by structure alone and held against its plain form."""

@@ -1,0 +1,114 @@
+"""The residual bottleneck: reduce, convolve where it is narrow, expand (He et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from costlens.ir.edit import Patch
+from costlens.motifs.draft import Draft, own, strides_of
+from costlens.motifs.match import (
+    Form,
+    Found,
+    Match,
+    Miss,
+    Motif,
+    is_full,
+    is_pointwise,
+    mix_sizes,
+    next_unit,
+    residual,
+)
+from costlens.motifs.skeleton import Skeleton, Unit
+
+
+class _Chain(NamedTuple):
+    reduce: Unit
+    spatial: Unit
+    expand: Unit
+
+
+def find(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
+    """1×1 → k×k → 1×1 with a shortcut around it, no wider inside than outside."""
+    for spatial in k.mixes:
+        if not (is_full(spatial) and is_pointwise(k.source(spatial))):
+            continue
+        reduce = k.source(spatial)
+        expand = k.sole(spatial)
+        if expand is None or not is_pointwise(expand) or k.sole(reduce) is not spatial:
+            continue
+        yield _judged(k, found, _Chain(reduce, spatial, expand))
+
+
+def _judged(k: Skeleton, found: Found, chain: _Chain) -> Match | Miss:
+    reduce, spatial, expand = chain
+    assert reduce.mix and spatial.mix and expand.mix
+    end, _, gate = next_unit(k, found, expand)
+    last = k.units[gate.ends[0]] if gate else expand
+    path = residual(k, end, last, reduce.links[0].source)
+    if path is None or end is None:
+        return Miss("bottleneck", expand.index, "no addition with a shortcut around it follows")
+    if spatial.mix.cout > expand.mix.cout:
+        return Miss("bottleneck", expand.index, "it is wider inside than outside")
+    parts = {
+        "reduce": (reduce.index,),
+        "spatial": (spatial.index,),
+        "expand": (expand.index,),
+        "gate": gate.units if gate else (),
+        "shortcut": path,
+        "add": (end.index,),
+    }
+    sizes = {
+        **mix_sizes(k, chain, ("in_channels", "width", "spatial", "out_channels")),
+        "groups": spatial.mix.groups,
+        "kernel": max(spatial.mix.kernel),
+        "stride": reduce.mix.stride * spatial.mix.stride * expand.mix.stride,
+        "positions": k.positions(expand),
+    }
+    del sizes["spatial"]
+    return Match("bottleneck", parts, sizes, (end.index,))
+
+
+def _chain(k: Skeleton, match: Match) -> _Chain:
+    return _Chain(*(k.units[match.parts[part][0]] for part in ("reduce", "spatial", "expand")))
+
+
+def forms(k: Skeleton, match: Match) -> Iterator[Form]:
+    """One k×k at full width; two, as in the basic block."""
+    chain = reduce, spatial, expand = _chain(k, match)
+    width, x = match.sizes["out_channels"], reduce.links[0].value
+    draft = Draft(k)
+    draft.swap(expand, draft.conv(x, expand, width, spatial, strides=strides_of(*chain)))
+    yield Form("one k×k at full width", draft.patch())
+    draft = Draft(k)
+    first = draft.conv(x, expand, width, spatial, strides=strides_of(*chain), layer=own(spatial))
+    between = k.between(expand.links[0])
+    second = draft.keep(between, spatial.value, first, expand)
+    draft.swap(expand, draft.conv(second, expand, width, spatial, strides=()))
+    yield Form("two k×k at full width", draft.patch(), "the basic block of ResNet-18 and -34")
+
+
+def resize(k: Skeleton, match: Match, width: int) -> Patch:
+    """The bottleneck at another inner width."""
+    reduce, spatial, expand = _chain(k, match)
+    assert spatial.mix
+    draft = Draft(k)
+    first = draft.again(reduce.links[0].value, reduce, width, own(reduce))
+    first = draft.keep(k.between(spatial.links[0]), reduce.value, first, spatial)
+    groups = spatial.mix.groups
+    second = draft.again(first, spatial, width, own(spatial), groups)
+    second = draft.keep(k.between(expand.links[0]), spatial.value, second, expand)
+    draft.swap(expand, draft.again(second, expand, match.sizes["out_channels"]))
+    return draft.patch()
+
+
+MOTIF = Motif(
+    "bottleneck",
+    "Bottleneck (ResNet)",
+    "a 1×1 that reduces, a k×k (grouped or not), a 1×1 that expands, and an addition with a "
+    "shortcut around the three; no wider inside than outside",
+    "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, arXiv:1512.03385",
+    find,
+    forms,
+    resize,
+)
