@@ -80,6 +80,64 @@ def chain() -> None:
     )
 
 
+def motifs() -> None:
+    """Finding every block: in two large models, and in stacks of bottlenecks of two lengths."""
+    import costlens
+    from costlens.frontends.abstract import abstract_keras
+    from costlens.motifs.catalogue import search
+    from costlens.motifs.reduce import skeleton
+
+    for name in (MODEL, "NASNetLarge"):
+        with abstract_keras() as keras:
+            model = getattr(keras.applications, name)(weights=None)
+        graph = costlens.analyze(model).graph
+        found = len(costlens.analyze(model).blocks)
+        seconds = timed(lambda g=graph: search(skeleton(fresh(g))))
+        print(f"{name}: {found} blocks found in {seconds:.3f} s (bound 0.3 s)")
+    for what, build in (("a chain", synthetic), ("bottlenecks", bottlenecks)):
+        graphs = {n: build(n) for n in LENGTHS}
+        seconds = {n: timed(lambda g=g: search(skeleton(fresh(g))), 3) for n, g in graphs.items()}
+        few, many = (seconds[n] for n in LENGTHS)
+        print(f"{what} of {LENGTHS[1]:,} ops: {many:.2f} s, {many / few:.1f} × the time of 10,000")
+
+
+def bottlenecks(length: int) -> object:
+    """A stack of residual bottlenecks, about ``length`` ops long."""
+    from dataclasses import replace
+
+    from costlens.ir.graph import Graph, Node, Origin, Weight
+    from costlens.ir.types import TensorType
+
+    wide, narrow = (TensorType((1, 14, 14, n), "float32") for n in (256, 64))
+    kernels = {"reduce": (1, 1, 256, 64), "spatial": (3, 3, 64, 64), "expand": (1, 1, 64, 256)}
+    weights = {
+        name: Weight(name, name, TensorType(shape, "float32"), True, name)
+        for name, shape in kernels.items()
+    }
+    start = synthetic(0)
+    nodes, x = [replace(start.nodes[0], attrs={"shape": wide.shape, "dtype": "float32"})], "x"
+    values = {"x": wide, **{name: weight.type for name, weight in weights.items()}}
+    for i in range(length // 6):
+        y = x
+        for part in ("reduce", "spatial", "expand"):
+            pad = ((1, 1), (1, 1)) if part == "spatial" else ((0, 0), (0, 0))
+            attrs = {"strides": (1, 1), "padding": pad, "dilation": (1, 1), "groups": 1,
+                     "channels_last": True}  # fmt: skip
+            steps = [("conv", (y, part), attrs), ("unary", (f"{part}{i}",), {"fn": "relu"})]
+            for op, operands, given in steps[: 1 if part == "expand" else 2]:
+                name = f"{part}{i}" if op == "conv" else f"{part}{i}_relu"
+                origin = Origin(op, name, 1)
+                nodes.append(Node(name, op, operands, (name,), given, (name,), 1, origin))
+                values[name], y = (wide if part == "expand" else narrow), name
+        name, origin = f"add{i}", Origin("Add", f"add{i}", 1)
+        nodes.append(Node(name, "binary", (x, y), (name,), {"fn": "add"}, (name,), 1, origin))
+        values[name], x = wide, name
+    return Graph("bottlenecks", ("x",), (x,), tuple(nodes), values, weights)
+
+
+LENGTHS = (10_000, 100_000)
+
+
 def fresh(graph: object) -> object:
     """The same graph without what it has cached."""
     from dataclasses import replace
@@ -110,6 +168,7 @@ def synthetic(length: int) -> object:
 if __name__ == "__main__":
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     chain()
+    motifs()
     help_text()
     reading()
     whole()

@@ -102,13 +102,13 @@ class Study:
         return pointwise_analysis.pointwise(self.skeleton, self.found, self.costs, self.blocks)
 
     def to_networkx(self, level: str = "op") -> nx.MultiDiGraph[str]:
-        """The graph at op or layer level, costs as typed attributes.
+        """The graph at op, layer or block level, costs as typed attributes.
 
         Raises InputError for another level.
         """
         from costlens.export.networkx import to_networkx
 
-        return to_networkx(self.graph, self.costs, self.layers, level)
+        return to_networkx(self.graph, self.costs, self.layers, level, lambda: self.blocks)
 
     def to_markdown(self) -> str:
         """The analysis as GitHub-flavoured Markdown."""

@@ -14,7 +14,7 @@ from itertools import takewhile
 
 from costlens.analysis.figures import Figures, figures, ratio, saved
 from costlens.ir.edit import Patch, splice, subgraph
-from costlens.ir.graph import Graph
+from costlens.ir.graph import Graph, Node
 from costlens.motifs.catalogue import MOTIFS, forms
 from costlens.motifs.match import Found, Match, region
 from costlens.motifs.skeleton import Skeleton
@@ -47,7 +47,7 @@ class Block:
     """A match with its figures and plain forms.
 
     ``path`` labels it, ``layers`` are the layers that it is made of, ``parts`` those of each part,
-    ``sizes`` what its formula speaks of; ``nodes`` are its op calls by name.
+    ``sizes`` what its formula speaks of; ``nodes`` are its op calls, in execution order.
     """
 
     motif: str
@@ -58,7 +58,7 @@ class Block:
     figures: Figures
     baselines: tuple[Baseline, ...]
     note: str
-    nodes: tuple[str, ...]
+    nodes: tuple[Node, ...]
     match: Match
 
     @property
@@ -88,7 +88,7 @@ def blocks(k: Skeleton, found: Found) -> tuple[Block, ...]:
 
 def _block(k: Skeleton, match: Match, path: str) -> Block:
     nodes = region(k, match)
-    part = subgraph(k.graph, [node.name for node in nodes])
+    part = subgraph(k.graph, nodes)
     own = figures(part)
     made = tuple(baseline(part, own, form.name, form.patch, form.note) for form in forms(k, match))
     return Block(
@@ -100,7 +100,7 @@ def _block(k: Skeleton, match: Match, path: str) -> Block:
         figures=own,
         baselines=made,
         note=_worse(own, made),
-        nodes=tuple(node.name for node in nodes),
+        nodes=nodes,
         match=match,
     )
 
@@ -147,7 +147,7 @@ def labels(k: Skeleton, matches: Sequence[Match]) -> list[str]:
     for match in matches:
         own = [k.units[at].node.origin.layer for at in match.units if k.units[at].kind == "mix"]
         prefix = _common(own)
-        alone = prefix and _beginning(paths, prefix) == len(own)
+        alone = prefix and _beginning(paths, prefix, len(own) + 1) == len(own)
         made.append(prefix if alone else k.units[match.ends[-1]].node.origin.layer)
     return _distinct(made, [match.motif for match in matches])
 
@@ -162,11 +162,11 @@ def _common(paths: Sequence[str]) -> str:
     return prefix[: max(0, cut)].rstrip("/_-. ")
 
 
-def _beginning(paths: Sequence[str], prefix: str) -> int:
-    """How many of the sorted paths are in this prefix's family."""
+def _beginning(paths: Sequence[str], prefix: str, most: int) -> int:
+    """How many of the sorted paths are in this prefix's family, counted up to ``most``."""
     count = 0
     for path in paths[bisect_left(paths, prefix) :]:
-        if not path.startswith(prefix):
+        if count == most or not path.startswith(prefix):
             break
         count += not path[len(prefix) : len(prefix) + 1].isalnum()
     return count

@@ -130,7 +130,7 @@ def _plain(k: Skeleton, found: Found, unit: Unit) -> Baseline | None:
     if made is None:
         return None
     around, form = made
-    part = subgraph(k.graph, [node.name for node in region(k, around)])
+    part = subgraph(k.graph, region(k, around))
     return baseline(part, figures(part), form.name, form.patch, form.note)
 
 
@@ -150,11 +150,11 @@ class Share:
 
 
 def shares(found: Sequence[Pointwise], totals: Totals) -> tuple[Share, ...]:
-    """By role, in the order of the roles, and all together as the last."""
+    """By role, the most MACs first, and all together as the last."""
     made = [
         _share(role.id, [each for each in found if each.role == role.id], totals) for role in ROLES
     ]
-    kept = [each for each in made if each.calls]
+    kept = sorted((each for each in made if each.calls), key=lambda each: -each.macs)
     return (*kept, _share("all 1×1s", found, totals))
 
 

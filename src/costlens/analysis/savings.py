@@ -6,7 +6,7 @@ savings are never summed, since blocks may lie within each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from costlens.analysis.blocks import Block
@@ -62,12 +62,13 @@ def savings(graph: Graph, blocks: Sequence[Block]) -> Savings:
     alike: dict[tuple[object, ...], list[Block]] = {}
     for block in blocks:
         alike.setdefault(_kind(block), []).append(block)
-    lines = tuple(_line(graph, same) for same in alike.values())
+    order = {node.name: index for index, node in enumerate(graph.nodes)}
+    lines = tuple(_line(graph, order, same) for same in alike.values())
     totals = [
         Total(motif.id, len(same), plain)
         for motif in MOTIFS
         if (same := [block for block in blocks if block.motif == motif.id])
-        for plain in _plains(graph, graph, same)
+        for plain in _plains(graph, same)
     ]
     return Savings(figures(graph), lines, tuple(totals), _every(graph, blocks))
 
@@ -81,13 +82,14 @@ def _kind(block: Block) -> tuple[object, ...]:
     return (block.motif, sizes, tuple(plain.name for plain in block.baselines))
 
 
-def _line(graph: Graph, same: Sequence[Block]) -> Line:
-    part = subgraph(graph, {name for block in same for name in block.nodes})
+def _line(graph: Graph, order: Mapping[str, int], same: Sequence[Block]) -> Line:
+    nodes = {node.name: node for block in same for node in block.nodes}
+    part = subgraph(graph, sorted(nodes.values(), key=lambda node: order[node.name]))
     paths = tuple(block.path for block in same)
-    return Line(same[0].motif, paths, figures(part), tuple(_plains(graph, part, same)))
+    return Line(same[0].motif, paths, figures(part), tuple(_plains(part, same)))
 
 
-def _plains(graph: Graph, part: Graph, same: Sequence[Block]) -> list[Plain]:
+def _plains(part: Graph, same: Sequence[Block]) -> list[Plain]:
     """The part with all these blocks in each of their plain forms."""
     names = dict.fromkeys(plain.name for block in same for plain in block.baselines)
     made = []
@@ -104,8 +106,9 @@ def _every(graph: Graph, blocks: Sequence[Block]) -> Total | None:
     for block in sorted(blocks, key=lambda block: -len(block.nodes)):
         if not block.baselines or block.motif == "channel_attention":
             continue
-        if taken.isdisjoint(block.nodes):
-            taken.update(block.nodes)
+        names = [node.name for node in block.nodes]
+        if taken.isdisjoint(names):
+            taken.update(names)
             chosen.append(block.baselines[0].patch)
     if not chosen:
         return None

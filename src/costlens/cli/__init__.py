@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from costlens import __version__
-from costlens.cli import analyze, graph, ops, report
+from costlens.cli import analyze, explain, graph, ops, report, savings
 from costlens.cli.options import BadUsage, Parser
 from costlens.cli.output import discard_output, warn
 from costlens.errors import CostlensError
 
-_COMMANDS = (analyze, report, graph, ops)
+_COMMANDS = (analyze, savings, report, graph, explain, ops)
 
 
 def command() -> NoReturn:

@@ -28,7 +28,10 @@ def add(commands: Any) -> None:
         help=".graphml .gexf .dot .mmd .json (node-link)",
     )
     parser.add_argument(
-        "--level", choices=("op", "layer"), default="op", help="a node per op or per layer call"
+        "--level",
+        choices=("op", "layer", "block"),
+        default="op",
+        help="a node per op, per layer call, or per block that is built on 1×1s",
     )
     parser.set_defaults(run=run)
 

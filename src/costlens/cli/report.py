@@ -92,9 +92,9 @@ def _files(studies: list[Study]) -> dict[str, str]:
     for study in studies:
         name = slug(title(study), [page.removesuffix(".md") for page in pages])
         pages.append(f"{name}.md")
-        net = study.to_networkx("layer")
+        net, drawn = study.to_networkx("layer"), study.to_networkx("block")
         links = {"JSON": f"{name}.json", "CSV": f"{name}.csv", "GraphML": f"{name}.graphml"}
-        diagram = writer(".mmd")(net) if len(net) <= _MOST_NODES_DRAWN else None
+        diagram = writer(".mmd")(drawn) if len(drawn) <= _MOST_NODES_DRAWN else None
         files[f"{name}.md"] = model_page(study, links, diagram)
         files[f"{name}.json"] = study.to_json()
         files[f"{name}.csv"] = study.to_csv()

@@ -17,8 +17,11 @@ def mermaid(net: nx.MultiDiGraph[str]) -> str:
         label = f"{escaped(str(data['label']))}<br/>{data['output_shape']}"
         if data["macs"]:
             label += f"<br/>{count(data['macs'])} MACs"
-        lines.append(f'  {number[node]}["{label}"]')
+        kind = ":::block" if "motif" in data else ""
+        lines.append(f'  {number[node]}["{label}"]{kind}')
     lines += [f"  {number[start]} --> {number[end]}" for start, end in net.edges()]
+    if any("motif" in data for _, data in net.nodes(data=True)):
+        lines.append("  classDef block fill:#dbeafe,stroke:#2563eb,color:#111")
     return "\n".join(lines) + "\n"
 
 

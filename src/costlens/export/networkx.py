@@ -1,4 +1,4 @@
-"""Graph → networkx.MultiDiGraph, at op or layer level, costs as typed attributes.
+"""Graph → networkx.MultiDiGraph, at op, layer or block level, costs as typed attributes.
 
 Node attributes are str, int or float only, and an unknown one is left out, so that every file
 format takes them.
@@ -6,10 +6,11 @@ format takes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import networkx as nx
 
+from costlens.analysis.blocks import Block
 from costlens.analysis.rows import Row
 from costlens.analysis.tree import share
 from costlens.cost.cost import Cost
@@ -17,23 +18,30 @@ from costlens.errors import InputError
 from costlens.ir.graph import Graph
 from costlens.units import printable, shape
 
-LEVELS = ("op", "layer")
+LEVELS = ("op", "layer", "block")
 
 Attribute = str | int | float
 
 
 def to_networkx(
-    graph: Graph, costs: Sequence[Cost], rows: Sequence[Row], level: str = "op"
+    graph: Graph,
+    costs: Sequence[Cost],
+    rows: Sequence[Row],
+    level: str = "op",
+    blocks: Callable[[], Sequence[Block]] = tuple,
 ) -> nx.MultiDiGraph[str]:
-    """One node per op call (``op``) or per row (``layer``), one edge per tensor that flows.
+    """One node per op call (``op``), per row (``layer``), or per block and row outside blocks
+    (``block``); one edge per tensor that flows.
 
-    Node ids are the op's name, or the layer's path with ``#call`` from the second call on. Edges
-    carry ``value``, ``shape``, ``dtype`` and ``bytes``.
+    Node ids are the op's name, the layer's path with ``#call`` from the second call on, or the
+    block's motif and path. Edges carry ``value``, ``shape``, ``dtype`` and ``bytes``.
     """
     if level == "op":
         return _ops(graph, costs)
     if level == "layer":
-        return _layers(graph, rows)
+        return _grouped(graph, rows, {})
+    if level == "block":
+        return _grouped(graph, rows, _homes(blocks()))
     raise InputError("--level", f"{level!r} is not a level", f"Levels: {', '.join(LEVELS)}.")
 
 
@@ -71,22 +79,72 @@ def _ops(graph: Graph, costs: Sequence[Cost]) -> nx.MultiDiGraph[str]:
     return made
 
 
-def _layers(graph: Graph, rows: Sequence[Row]) -> nx.MultiDiGraph[str]:
+def _grouped(graph: Graph, rows: Sequence[Row], homes: Mapping[str, Block]) -> nx.MultiDiGraph[str]:
+    """A node per row; rows that have a home (by their id) are one node with the rest of it."""
     made: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=graph.name)
     total = sum(row.macs for row in rows)
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        made.add_node(layer_id(row.path, row.call), **_row(row, total))
+        groups.setdefault(_home(layer_id(row.path, row.call), homes), []).append(row)
+    for name, inside in groups.items():
+        block = homes.get(layer_id(inside[0].path, inside[0].call))
+        if block is None:
+            made.add_node(name, **_row(inside[0], total))
+        else:
+            made.add_node(name, **_block(block, inside, total))
     seen: set[tuple[str, str, str]] = set()
     for node in graph.nodes:
-        target = layer_id(node.origin.layer, node.origin.call)
+        target = _home(layer_id(node.origin.layer, node.origin.call), homes)
         for value in node.operands:
             source = graph.producer.get(value)
-            if source is None or source.origin == node.origin:
+            if source is None:
                 continue
-            start = layer_id(source.origin.layer, source.origin.call)
-            if (start, target, value) not in seen:
+            start = _home(layer_id(source.origin.layer, source.origin.call), homes)
+            if start != target and (start, target, value) not in seen:
                 seen.add((start, target, value))
                 made.add_edge(start, target, **_edge(graph, value))
+    return made
+
+
+def _homes(blocks: Sequence[Block]) -> Mapping[str, Block]:
+    """The id of each row that a block holds, and the largest block that does."""
+    homes: dict[str, Block] = {}
+    for block in sorted(blocks, key=lambda block: -len(block.nodes)):
+        ids = {layer_id(node.origin.layer, node.origin.call) for node in block.nodes}
+        if ids.isdisjoint(homes):
+            homes.update(dict.fromkeys(ids, block))
+    return homes
+
+
+def _home(row: str, homes: Mapping[str, Block]) -> str:
+    """The id of the node that a row is part of."""
+    block = homes.get(row)
+    return row if block is None else f"{block.motif} {block.path}"
+
+
+def _block(block: Block, rows: Sequence[Row], total_macs: int) -> Mapping[str, Attribute]:
+    """The sums over a block's rows, and its first plain form."""
+    macs = sum(row.macs for row in rows)
+    made: dict[str, Attribute] = {
+        "label": printable(f"{block.path} ({block.motif})"),
+        "layer": block.path,
+        "type": block.motif,
+        "motif": block.motif,
+        "layers": len({row.path for row in rows}),
+        "output_shape": shape(rows[-1].output_shapes[0]) if rows[-1].output_shapes else "",
+        "params": sum(row.params for row in rows),
+        "trainable_params": sum(row.trainable_params for row in rows),
+        "weight_bytes": sum(row.weight_bytes for row in rows),
+        "macs": macs,
+        "macs_valid": sum(row.macs_valid for row in rows),
+        "flops": sum(row.flops for row in rows),
+        "activation_bytes": sum(row.activation_bytes for row in rows),
+        "bytes_moved": sum(row.bytes_moved for row in rows),
+        "share_macs": share(macs, total_macs),
+    }
+    if block.baselines:
+        plain = block.baselines[0]
+        made |= {"plain_form": plain.name, "plain_macs": plain.macs, "plain_params": plain.params}
     return made
 
 

@@ -115,14 +115,13 @@ def _pruned(
     )
 
 
-def subgraph(graph: Graph, names: Iterable[str]) -> Graph:
-    """The part of a graph that these nodes are, as a graph of its own.
+def subgraph(graph: Graph, nodes: Sequence[Node]) -> Graph:
+    """The part of a graph that these nodes are, in execution order, as a graph of its own.
 
     What they read from outside is its inputs, what others read of them (and what nobody reads)
-    its outputs.
+    its outputs. Linear in the part.
     """
-    picked = set(names)
-    nodes = [node for node in graph.nodes if node.name in picked]
+    picked = {node.name for node in nodes}
     made = {value for node in nodes for value in node.outputs}
     read = dict.fromkeys(value for node in nodes for value in node.operands if value not in made)
     weights = {value: graph.weights[value] for value in read if value in graph.weights}
@@ -146,7 +145,11 @@ def subgraph(graph: Graph, names: Iterable[str]) -> Graph:
         {value: graph.values[value] for value in (*read, *made)},
         weights,
         constants,
-        returns={o: given for o, given in graph.returns.items() if made.issuperset(given)},
+        returns={
+            origin: given
+            for origin in dict.fromkeys(node.origin for node in nodes)
+            if made.issuperset(given := graph.returns.get(origin, ())) and given
+        },
     )
 
 

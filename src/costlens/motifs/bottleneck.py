@@ -13,10 +13,10 @@ from costlens.motifs.match import (
     Match,
     Miss,
     Motif,
+    following,
     is_full,
     is_pointwise,
     mix_sizes,
-    next_unit,
     residual,
 )
 from costlens.motifs.skeleton import Skeleton, Unit
@@ -34,17 +34,18 @@ def find(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
         if not (is_full(spatial) and is_pointwise(k.source(spatial))):
             continue
         reduce = k.source(spatial)
-        expand = k.sole(spatial)
+        expand, _, inner, _ = following(k, spatial)
+        if expand is None and any(is_pointwise(k.units[i]) for i, _ in k.uses[spatial.index]):
+            yield Miss("bottleneck", spatial.index, "others read its inner maps too")
         if expand is None or not is_pointwise(expand) or k.sole(reduce) is not spatial:
             continue
-        yield _judged(k, found, _Chain(reduce, spatial, expand))
+        yield _judged(k, _Chain(reduce, spatial, expand), inner)
 
 
-def _judged(k: Skeleton, found: Found, chain: _Chain) -> Match | Miss:
+def _judged(k: Skeleton, chain: _Chain, inner: tuple[int, ...]) -> Match | Miss:
     reduce, spatial, expand = chain
     assert reduce.mix and spatial.mix and expand.mix
-    end, _, gate = next_unit(k, found, expand)
-    last = k.units[gate.ends[0]] if gate else expand
+    end, _, outer, last = following(k, expand)
     path = residual(k, end, last, reduce.links[0].source)
     if path is None or end is None:
         return Miss("bottleneck", expand.index, "no addition with a shortcut around it follows")
@@ -54,7 +55,8 @@ def _judged(k: Skeleton, found: Found, chain: _Chain) -> Match | Miss:
         "reduce": (reduce.index,),
         "spatial": (spatial.index,),
         "expand": (expand.index,),
-        "gate": gate.units if gate else (),
+        "inner_gate": inner,
+        "gate": outer,
         "shortcut": path,
         "add": (end.index,),
     }
@@ -74,7 +76,7 @@ def _chain(k: Skeleton, match: Match) -> _Chain:
 
 
 def forms(k: Skeleton, match: Match) -> Iterator[Form]:
-    """One k×k at full width; two, as in the basic block."""
+    """One k×k at full width; two, as in the basic block. A gate between them goes."""
     chain = reduce, spatial, expand = _chain(k, match)
     width, x = match.sizes["out_channels"], reduce.links[0].value
     draft = Draft(k)
@@ -82,7 +84,7 @@ def forms(k: Skeleton, match: Match) -> Iterator[Form]:
     yield Form("one k×k at full width", draft.patch())
     draft = Draft(k)
     first = draft.conv(x, expand, width, spatial, strides=strides_of(*chain), layer=own(spatial))
-    between = k.between(expand.links[0])
+    between = k.between(k.uses[spatial.index][-1][1])
     second = draft.keep(between, spatial.value, first, expand)
     draft.swap(expand, draft.conv(second, expand, width, spatial, strides=()))
     yield Form("two k×k at full width", draft.patch(), "the basic block of ResNet-18 and -34")
@@ -91,6 +93,8 @@ def forms(k: Skeleton, match: Match) -> Iterator[Form]:
 def resize(k: Skeleton, match: Match, width: int) -> Patch:
     """The bottleneck at another inner width."""
     reduce, spatial, expand = _chain(k, match)
+    if match.parts["inner_gate"]:
+        raise ValueError("its inner width is that of a gate too")
     assert spatial.mix
     draft = Draft(k)
     first = draft.again(reduce.links[0].value, reduce, width, own(reduce))

@@ -10,6 +10,7 @@ from costlens.motifs.match import Form, Found, Match, Miss, Motif, is_pointwise
 from costlens.motifs.skeleton import Link, Skeleton, Unit
 
 _GATES = frozenset("sigmoid hard_sigmoid relu6 clip tanh hard_tanh".split())
+_WRITTEN, _RECIPROCAL = {"exp", "divide"}, {"exp", "reciprocal"}  # 1 / (1 + exp(-x))
 
 
 def find(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
@@ -37,7 +38,8 @@ def _gate(k: Skeleton, unit: Unit, main: Link, gate: Link) -> Match | Miss | Non
         count = sorted(lengths)[0] - 1
         return Miss("channel_attention", unit.index, f"{count} contractions after the squeeze")
     nodes = [*k.between(gate), *(n for link in last.links for n in k.between(link))]
-    if not any(n.op == "unary" and n.attrs["fn"] in _GATES for n in nodes):
+    functions = {n.attrs.get("fn") for n in nodes}
+    if functions.isdisjoint(_GATES) and not (functions >= _WRITTEN or functions >= _RECIPROCAL):
         return Miss("channel_attention", unit.index, "no sigmoid-like gate before the product")
     reduce, excite = paths[0][1:]
     assert reduce.mix and excite.mix

@@ -38,7 +38,10 @@ def _grown(k: Skeleton, unit: Unit) -> Iterator[tuple[list[Unit], int]]:
     """Chains of k×ks into a concat, with a 1×1 before them where there is one, and their start."""
     for link in unit.links:
         chain = [k.units[link.source]]
-        if not is_full(chain[0]) or k.sole(chain[0]) is not unit:
+        readers = k.uses[link.source]
+        if not is_full(chain[0]) or readers[0][0] != unit.index:
+            continue
+        if any(k.units[i].kind != "concat" for i, _ in readers):
             continue
         while is_full(before := k.source(chain[0])) and k.sole(before) is chain[0]:
             chain.insert(0, before)
@@ -68,13 +71,8 @@ def find_transition(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
         if pool is None or pool.kind != "pool":
             continue
         assert point.mix
-        why = ""
         if not grows(k, k.source(point)):
-            why = "it does not read a dense block"
-        elif k.uses[point.index][0][1].activated:
-            why = "an activation stands before the pool"
-        if why:
-            yield Miss("transition", point.index, why)
+            yield Miss("transition", point.index, "it does not read a dense block")
             continue
         parts = {"reduce": (point.index,), "pool": (pool.index,)}
         sizes = {

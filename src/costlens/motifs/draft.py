@@ -142,7 +142,7 @@ class Draft:
             attrs = dict(node.attrs)
             if "shape" in attrs:
                 attrs["shape"] = _resized(attrs["shape"], axes, old, new)
-            layer = f"{node.origin.layer}{MARK}"
+            layer = own_layer(node)
             made = self._emit(node.op, operands, attrs, at, layer, axes, node)
             now[node.outputs[0]] = made
         return now[nodes[-1].outputs[0]] if nodes else x
@@ -178,15 +178,13 @@ class Draft:
 
     def _side(self, value: str, node: Node, old: int, new: int, at: Unit) -> str:
         """A weight, or what is made of weights, at another width."""
-        if old == new or value not in self.k.side:
+        if value not in self.k.side:
             return value
         axis = self._aligned(value, node)
         weight = self.k.graph.weights.get(value)
         if weight is not None:
             shape = _resized(weight.type.shape, axis, old, new)
-            if shape == weight.type.shape:
-                return value
-            return self._weight(f"{value}{MARK}{shape}", shape, weight, weight.owner)
+            return self._weight(f"{value}{MARK}{shape}", shape, weight, own_layer(node))
         made = self.k.graph.producer.get(value)
         if made is None or not self.type(value).rank or made.op not in ("reshape", "cast"):
             return value
@@ -194,7 +192,7 @@ class Draft:
         attrs = dict(made.attrs)
         if "shape" in attrs:
             attrs["shape"] = _resized(attrs["shape"], axis, old, new)
-        layer = f"{node.origin.layer}{MARK}"
+        layer = own_layer(node)
         return self._emit(made.op, operands, attrs, at, layer, None, made)
 
     def _aligned(self, value: str, node: Node) -> Axes:
@@ -261,7 +259,12 @@ MARK = "~"
 
 def own(unit: Unit) -> str:
     """The name of a layer that a plain form has beside one of the model's."""
-    return f"{unit.node.origin.layer}{MARK}"
+    return own_layer(unit.node)
+
+
+def own_layer(node: Node) -> str:
+    """The same for the layer of a node."""
+    return f"{node.origin.layer}{MARK}"
 
 
 def strides_of(*units: Unit) -> Shape:

@@ -3,47 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from costlens.motifs.draft import Draft
 from costlens.motifs.match import Form, Found, Match, Miss, Motif, is_full, is_pointwise
 from costlens.motifs.skeleton import Skeleton, Unit
 
 
+class _Level(NamedTuple):
+    lateral: Unit
+    ups: tuple[Unit, ...]
+    add: Unit
+
+
 def find(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
     """Pyramids: chains of additions of a lateral and the upsampled level above it."""
-    tops: dict[int, list[tuple[Unit, Unit, Unit]]] = {}
+    tops: dict[int, list[_Level]] = {}
     for add in k.by_kind.get("add", ()):
         level = _level(k, add)
         if level is None:
             continue
-        lateral, up = level
-        above = up.links[0].source
+        lateral, ups = level
+        above = ups[0].links[0].source
         chain = tops.pop(above, None)
         if chain is None and not is_pointwise(k.units[above]):
             continue
-        tops[add.index] = [*(chain or []), (lateral, up, add)]
+        tops[add.index] = [*(chain or []), _Level(lateral, ups, add)]
     for levels in tops.values():
         yield _judged(k, levels)
 
 
-def _level(k: Skeleton, add: Unit) -> tuple[Unit, Unit] | None:
-    """The lateral 1×1 and the upsampling that an addition merges."""
+def _level(k: Skeleton, add: Unit) -> tuple[Unit, tuple[Unit, ...]] | None:
+    """The lateral 1×1 and the upsampling (of one or more steps) that an addition merges."""
     if len(add.links) != 2:
         return None
     for mine, other in (add.links, add.links[::-1]):
-        lateral, up = k.units[mine.source], k.units[other.source]
-        grown = up.kind == "resize" or (up.mix is not None and up.mix.transposed)
-        if is_pointwise(lateral) and not mine.activated and grown:
-            return lateral, up
+        lateral, ups = k.units[mine.source], [k.units[other.source]]
+        if not (is_pointwise(lateral) and _grows(ups[0])):
+            continue
+        while _grows(before := k.source(ups[0])) and k.sole(before) is ups[0]:
+            ups.insert(0, before)
+        return lateral, tuple(ups)
     return None
 
 
-def _judged(k: Skeleton, levels: list[tuple[Unit, Unit, Unit]]) -> Match | Miss:
-    top = k.source(levels[0][1])
-    laterals = [top, *(lateral for lateral, _, _ in levels)]
-    merged = [top, *(add for _, _, add in levels)]
+def _grows(unit: Unit) -> bool:
+    return unit.kind == "resize" or (unit.mix is not None and unit.mix.transposed)
+
+
+def _judged(k: Skeleton, levels: list[_Level]) -> Match | Miss:
+    top = k.source(levels[0].ups[0])
+    laterals = [top, *(level.lateral for level in levels)]
+    merged = [top, *(level.add for level in levels)]
     smooth = [k.units[i] for unit in merged for i, _ in k.uses[unit.index] if is_full(k.units[i])]
-    last = levels[-1][2]
+    last = levels[-1].add
     if len({lateral.links[0].source for lateral in laterals}) < len(laterals):
         return Miss("fpn", last.index, "its laterals read the same map")
     if not smooth:
@@ -51,8 +64,8 @@ def _judged(k: Skeleton, levels: list[tuple[Unit, Unit, Unit]]) -> Match | Miss:
     assert top.mix and smooth[0].mix
     parts = {
         "lateral": tuple(unit.index for unit in laterals),
-        "upsample": tuple(up.index for _, up, _ in levels),
-        "add": tuple(add.index for _, _, add in levels),
+        "upsample": tuple(up.index for level in levels for up in level.ups),
+        "add": tuple(level.add.index for level in levels),
         "smooth": tuple(unit.index for unit in smooth),
     }
     sizes = {
@@ -86,7 +99,8 @@ def forms(k: Skeleton, match: Match) -> Iterator[Form]:
 MOTIF = Motif(
     "fpn",
     "Feature pyramid (FPN)",
-    "1×1s on two or more maps, each added to the upsampled level above it, and k×ks that smooth",
+    "1×1s on two or more maps, each added to the upsampled level above it, and k×ks (not "
+    "depthwise) that smooth",
     "Lin et al., Feature Pyramid Networks for Object Detection, CVPR 2017, arXiv:1612.03144",
     find,
     forms,

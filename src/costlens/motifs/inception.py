@@ -12,7 +12,6 @@ from costlens.motifs.match import (
     Miss,
     Motif,
     channels_of,
-    is_depthwise,
     is_full,
     is_pointwise,
     residual,
@@ -77,8 +76,6 @@ def _reducers(k: Skeleton, start: int, inside: tuple[int, ...]) -> list[Unit]:
 def _why_not(k: Skeleton, end: Unit, start: int, inside: tuple[int, ...]) -> str:
     if any(link.source == start for link in end.links):
         return "its input itself is one of the maps that it concatenates"
-    if any(is_depthwise(k.units[at]) for at in inside):
-        return "it has a depthwise convolution"
     if sum(i in inside for i, _ in k.uses[start]) < 2:
         return "it has one branch"
     return "" if _reducers(k, start, inside) else "no 1×1 stands before a k×k"

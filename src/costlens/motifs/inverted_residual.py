@@ -13,10 +13,10 @@ from costlens.motifs.match import (
     Miss,
     Motif,
     all_activated,
+    following,
     is_depthwise,
     is_full,
     is_pointwise,
-    next_unit,
     residual,
 )
 from costlens.motifs.skeleton import Skeleton, Unit
@@ -26,11 +26,11 @@ def find(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
     """[1×1 →] activated depthwise → [gate →] linear 1×1."""
     for spatial in k.mixes:
         if is_depthwise(spatial):
-            yield from _judged(k, found, spatial)
+            yield from _judged(k, spatial)
 
 
-def _judged(k: Skeleton, found: Found, spatial: Unit) -> Iterator[Match | Miss]:
-    project, activated, gate = next_unit(k, found, spatial)
+def _judged(k: Skeleton, spatial: Unit) -> Iterator[Match | Miss]:
+    project, activated, gate, _ = following(k, spatial)
     if project is None or not is_pointwise(project):
         return
     assert project.mix and spatial.mix
@@ -38,8 +38,8 @@ def _judged(k: Skeleton, found: Found, spatial: Unit) -> Iterator[Match | Miss]:
         return
     expand = _expansion(k, spatial)
     start = (expand or spatial).links[0].source
-    end, _, _ = next_unit(k, found, project)
-    path = residual(k, end, project, start)
+    end, _, _, last = following(k, project)
+    path = residual(k, end, last, start)
     why = ""
     if not activated:
         why = "nothing bends what the depthwise convolution gives"
@@ -68,7 +68,7 @@ def _match(
     expand: Unit | None,
     spatial: Unit,
     project: Unit,
-    gate: Match | None,
+    gate: tuple[int, ...],
     path: tuple[int, ...] | None,
     end: Unit | None,
 ) -> Match:
@@ -80,7 +80,7 @@ def _match(
     parts = {
         "expand": (expand.index,) if expand else (),
         "spatial": (spatial.index,),
-        "gate": gate.units if gate else (),
+        "gate": gate,
         "project": (project.index,),
         "shortcut": path or (),
         "add": (added.index,) if added else (),
@@ -102,14 +102,14 @@ def find_fused(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
     for spatial in k.mixes:
         if not is_full(spatial) or not spatial.mix or spatial.mix.cout <= spatial.mix.cin:
             continue
-        project, activated, gate = next_unit(k, found, spatial)
+        project, activated, gate, _ = following(k, spatial)
         if project is None or not is_pointwise(project) or not activated:
             continue
         assert project.mix
         if project.mix.groups > 1 or project.mix.cout >= project.mix.cin:
             continue
-        end, _, _ = next_unit(k, found, project)
-        path = residual(k, end, project, spatial.links[0].source)
+        end, _, _, last = following(k, project)
+        path = residual(k, end, last, spatial.links[0].source)
         why = ""
         if path is None and all_activated(k, project):
             why = "its 1×1 is activated"

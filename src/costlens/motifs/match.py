@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from costlens.ir.edit import Patch
 from costlens.ir.graph import Node
@@ -54,7 +55,6 @@ class Found:
     matches: dict[str, list[Match]] = field(default_factory=dict)
     misses: list[Miss] = field(default_factory=list)
     claims: dict[int, list[Match]] = field(default_factory=dict)
-    gates: dict[int, Match] = field(default_factory=dict)
 
     def add(self, found: Match | Miss) -> None:
         """Take in a match or a near miss."""
@@ -64,8 +64,6 @@ class Found:
         self.matches.setdefault(found.motif, []).append(found)
         for index in found.units:
             self.claims.setdefault(index, []).append(found)
-        if found.motif == "channel_attention":
-            self.gates[found.ends[0]] = found
 
     def claimed(self, unit: Unit, *motifs: str) -> bool:
         """Whether a unit belongs to a block of one of these motifs (of any, where none given)."""
@@ -113,32 +111,49 @@ def all_activated(k: Skeleton, unit: Unit) -> bool:
     return bool(uses) and all(link.activated for _, link in uses)
 
 
-def reader(k: Skeleton, found: Found, unit: Unit) -> tuple[Link | None, Match | None]:
-    """The link by which the one reader of a unit reads it, and the gate that stands between.
+class Next(NamedTuple):
+    """The one unit that reads another, gates aside: whether through an activation, the units of
+    the gates, and the unit that it reads (a gate's product, or the first one itself)."""
 
-    A gate's squeeze reads the unit too, and does not count; (None, None) where several read it.
-    """
+    unit: Unit | None
+    activated: bool
+    gate: tuple[int, ...]
+    last: Unit
+
+
+def following(k: Skeleton, unit: Unit) -> Next:
+    """Who reads a unit. A gate is a product with something that depends on nothing but the unit
+    (squeeze-and-excitation, CBAM, ECA); it stands between a unit and its reader."""
+    activated, gates = False, list[int]()
+    while (gate := _gate(k, unit)) is not None:
+        product, inside = gate
+        activated |= any(link.activated for i, link in k.uses[unit.index] if i == product.index)
+        gates += [*inside, product.index]
+        unit = product
     uses = k.uses[unit.index]
-    if len(uses) == 1:
-        return uses[0][1], None
-    for index, link in uses:
-        gate = found.gates.get(index)
-        if gate is not None and len(uses) == 1 + len(gate.parts["squeeze"]):
-            out = k.uses[index]
-            if len(out) != 1:
-                return None, None
-            after = out[0][1]
-            return Link(after.source, after.value, link.activated or after.activated), gate
-    return None, None
+    if len(uses) != 1:
+        return Next(None, activated, tuple(gates), unit)
+    return Next(k.units[uses[0][0]], activated or uses[0][1].activated, tuple(gates), unit)
 
 
-def next_unit(k: Skeleton, found: Found, unit: Unit) -> tuple[Unit | None, bool, Match | None]:
-    """The one unit that reads this one, gates aside; whether through an activation; the gate."""
-    link, gate = reader(k, found, unit)
-    if link is None:
-        return None, False, None
-    ((index, _),) = k.uses[gate.ends[0] if gate else unit.index]
-    return k.units[index], link.activated, gate
+def _gate(k: Skeleton, unit: Unit, most: int = 24) -> tuple[Unit, tuple[int, ...]] | None:
+    """The product by which a unit is gated with itself, and what stands on the way to it."""
+    for index, _ in reversed(k.uses[unit.index]):
+        product = k.units[index]
+        if product.kind != "multiply" or k.entries[index] != unit.index:
+            continue
+        if all(link.source != unit.index for link in product.links):
+            continue
+        inside, todo = set[int](), [link.source for link in product.links]
+        while todo and len(inside) < most:
+            at = todo.pop()
+            if at != unit.index and at not in inside:
+                inside.add(at)
+                todo += [link.source for link in k.units[at].links]
+        held = inside | {index}
+        if all(i in held for at in (unit.index, *inside) for i, _ in k.uses[at]):
+            return product, tuple(sorted(inside))
+    return None
 
 
 def residual(k: Skeleton, add: Unit | None, branch: Unit, start: int) -> tuple[int, ...] | None:

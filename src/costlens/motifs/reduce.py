@@ -36,6 +36,7 @@ class _Reducer:
         self.place: dict[str, tuple[int, bool]] = {}
         self.axes: dict[str, Axes] = {}
         self.points: set[str] = set()
+        self.stats: set[str] = set()
         self.side: set[str] = {*graph.weights, *graph.constants}
         layouts = [n.attrs["channels_last"] for n in graph.nodes if "channels_last" in n.attrs]
         self.first = 2 * sum(layouts) < len(layouts)
@@ -72,8 +73,18 @@ class _Reducer:
         return (1,) if self.first and rank > 2 else (rank - 1,) if rank else ()
 
     def _from(self, value: str) -> tuple[int, str, bool]:
+        """Where a value comes from; a statistic that more than trims is a step of its own."""
+        if value in self.stats:
+            self.stats.discard(value)
+            node, (source, activated) = self.graph.producer[value], self.place[value]
+            link = Link(source, self._through(node), activated)
+            self.place[value] = (len(self.units), False)
+            self.units.append(Unit(len(self.units), "other", node, (node,), (link,)))
         index, activated = self.place[value]
         return index, value, activated
+
+    def _through(self, node: Node) -> str:
+        return next(value for value in node.operands if value in self.place)
 
     def unit(
         self,
@@ -85,7 +96,7 @@ class _Reducer:
         point: bool = False,
     ) -> None:
         """A node that is a step of its own."""
-        links = tuple(Link(*self._from(value)) for value in live)
+        links = tuple([Link(*self._from(value)) for value in live])
         index = len(self.units)
         for value in node.outputs:
             self.place[value] = (index, False)
@@ -100,9 +111,12 @@ class _Reducer:
     def trim(self, node: Node, live: Sequence[str], axes: Axes | None = None) -> None:
         """A node that only trims what its one unit made."""
         index = self.place[live[0]][0]
-        bent = nonlinear(node) or any(self.place[value][1] for value in live) or len(live) > 1
+        whole = [value for value in live if value not in self.stats]
+        bent = nonlinear(node) or any(self.place[v][1] for v in whole) or len(whole) > 1
         value = node.outputs[0]
         self.place[value] = (index, bent)
+        if not whole:
+            self.stats.add(value)
         if axes or self.type(value).rank == self.type(live[0]).rank:
             self.axes[value] = axes or self.channels(live[0])
         self.axes[value] = self.channels(value)
@@ -116,8 +130,9 @@ class _Reducer:
         return prod(spatial) == 1 if spatial else otherwise
 
     def same(self, live: Sequence[str], node: Node) -> bool:
-        """Whether all these come from one unit and have the node's own shape."""
-        shapes = {self.type(value).shape for value in (*live, node.outputs[0])}
+        """Whether all these come from one unit and have the node's own shape, statistics aside."""
+        whole = [value for value in live if value not in self.stats] or live
+        shapes = {self.type(value).shape for value in (*whole, node.outputs[0])}
         return len({self.place[value][0] for value in live}) == 1 and len(shapes) == 1
 
 
@@ -205,6 +220,10 @@ def _reduce(r: _Reducer, node: Node, live: Sequence[str]) -> None:
     """Over all positions it squeezes a map to one."""
     x, gone = live[0], node.attrs["axes"]
     shape, channels = r.type(x).shape, r.channels(x)
+    if set(gone) == set(channels) and node.attrs.get("keepdims"):
+        r.stats.add(node.outputs[0])  # a mean or a norm over channels, for x - mean and the like
+        r.trim(node, live)
+        return
     rest = {axis for axis, n in enumerate(shape) if axis and n > 1} - set(channels) - set(gone)
     if set(gone) & {0, *channels} or node.attrs["fn"] not in ("mean", "max", "sum"):
         r.unit("other", node, live)

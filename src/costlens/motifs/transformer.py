@@ -179,7 +179,7 @@ def forms_attention(k: Skeleton, match: Match) -> Iterator[Form]:
 MLP = Motif(
     "transformer_mlp",
     "Token-wise MLP (transformer)",
-    "a 1×1 that expands, activated or gated, a 1×1 that contracts, and the addition of what the "
+    "a 1×1 that does not contract, activated or gated, a 1×1 back, and the addition of what the "
     "first one reads",
     "Vaswani et al., Attention Is All You Need, NeurIPS 2017, arXiv:1706.03762",
     find_mlp,

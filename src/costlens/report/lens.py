@@ -263,8 +263,10 @@ def _worse(wanted: Sequence[tuple[Line, Plain]]) -> str:
             share = saved(getattr(plain.figures, field), getattr(line.figures, field))
             if share is not None and share < -0.005:
                 found.setdefault((words, plain.name), []).append(_named(line.paths))
+    count = len({line.paths for line, _ in wanted})
     return " ".join(
-        f"More {words} than {name}: {', '.join(lines)}." for (words, name), lines in found.items()
+        f"More {words} than {name}: {'all of them' if len(lines) == count else ', '.join(lines)}."
+        for (words, name), lines in found.items()
     )
 
 
