@@ -147,8 +147,12 @@ def labels(k: Skeleton, matches: Sequence[Match]) -> list[str]:
     for match in matches:
         own = [k.units[at].node.origin.layer for at in match.units if k.units[at].kind == "mix"]
         prefix = _common(own)
-        alone = prefix and _beginning(paths, prefix, len(own) + 1) == len(own)
-        made.append(prefix if alone else k.units[match.ends[-1]].node.origin.layer)
+        if prefix and _beginning(paths, prefix, len(own) + 1) == len(own):
+            made.append(prefix)
+        elif len(own) == len(paths):  # the block is the model
+            made.append(k.graph.name)
+        else:
+            made.append(k.units[match.ends[-1]].node.origin.layer)
     return _distinct(made, [match.motif for match in matches])
 
 

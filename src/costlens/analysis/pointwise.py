@@ -20,8 +20,9 @@ from costlens.motifs.skeleton import Skeleton, Unit
 
 @dataclass(frozen=True, slots=True)
 class Pointwise:
-    """One call of a 1×1. ``positions`` are those of its output, the batch included; ``weights``
-    the scalars of its kernel, and ``params`` with its bias (0 both on later calls of a layer).
+    """One call of a 1×1. ``node`` names its op call, since a layer may have several (attention);
+    ``positions`` are those of its output, the batch included; ``weights`` the scalars of its
+    kernel, and ``params`` with its bias (0 both on later calls of a layer).
 
     ``block`` is the path of the block that it belongs to; ``rejected`` says for each role that it
     does not have why not; ``baseline`` is its plain form where it belongs to no block.

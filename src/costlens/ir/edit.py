@@ -82,7 +82,7 @@ def _pruned(
     replace: Mapping[str, str],
 ) -> Graph:
     """Without the nodes and weights that were read and are not any more."""
-    read = {value for node in graph.nodes for value in node.operands}
+    read = {value for node in graph.nodes for value in node.operands} | set(graph.outputs)
     ends = {
         node.name
         for node in graph.nodes

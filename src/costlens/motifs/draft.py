@@ -91,7 +91,8 @@ class Draft:
             attrs["dtype"] = dtype
         cin = self.type(x).shape[self.axes(x)[0]]
         weight = self._kernel(at, (*taps, cin // groups, cout), layer)
-        made = self._emit("conv", (x, weight), attrs, at, layer, self.axes(x))
+        node = like.node if like and layer else None
+        made = self._emit("conv", (x, weight), attrs, at, layer, self.axes(x), node)
         if self._spatial(made, axes) != out:
             raise ValueError(f"{self.type(made)} where {out} is wanted")
         return made

@@ -56,7 +56,8 @@ def forms(k: Skeleton, match: Match) -> Iterator[Form]:
     """One k×k to all channels, with what follows the module's own k×k."""
     squeeze, spatial, end = (k.units[match.parts[p][0]] for p in ("squeeze", "expand", "concat"))
     draft = Draft(k)
-    x = draft.conv(squeeze.links[0].value, spatial, match.sizes["out_channels"], spatial)
+    width, layer = match.sizes["out_channels"], own(spatial)
+    x = draft.conv(squeeze.links[0].value, spatial, width, spatial, layer=layer)
     link = next(link for link in end.links if link.source == spatial.index)
     draft.replace(end.value, draft.keep(k.between(link), spatial.value, x, spatial))
     yield Form("one k×k", draft.patch())

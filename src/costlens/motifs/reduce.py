@@ -188,7 +188,7 @@ def _conv(r: _Reducer, node: Node, live: Sequence[str]) -> None:
 
 def _einsum(r: _Reducer, node: Node, live: Sequence[str]) -> None:
     if len(live) != 1:
-        r.unit("product", node, live)
+        r.unit("product", node, live, _product_axes(r, node))
         return
     x = live[0]
     left, output = node.attrs["equation"].split("->")
@@ -214,6 +214,17 @@ def _einsum(r: _Reducer, node: Node, live: Sequence[str]) -> None:
     ones: Shape = ()
     mix = Mix(ones, ones, ones, groups, cin, cout, channelwise=own)
     r.unit("mix", node, live, axes, mix, point=x in r.points)
+
+
+def _product_axes(r: _Reducer, node: Node) -> Axes:
+    """Where the channels of the factors are in their product."""
+    left, output = node.attrs["equation"].split("->")
+    labels = {
+        term[axis]
+        for term, value in zip(left.split(","), node.operands, strict=True)
+        for axis in r.channels(value)
+    }
+    return tuple(axis for axis, label in enumerate(output) if label in labels)
 
 
 def _reduce(r: _Reducer, node: Node, live: Sequence[str]) -> None:

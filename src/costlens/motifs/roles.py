@@ -187,7 +187,7 @@ ROLES: tuple[Role, ...] = (
         "separable pointwise",
         "mixes the channels that a depthwise convolution has filtered one by one",
         _member(
-            {"depthwise_separable": "pointwise", "grouped_pointwise": "grouped pointwise"},
+            {"depthwise_separable": "pointwise", "grouped_pointwise": "last"},
             "no depthwise convolution alone stands before it",
         ),
     ),

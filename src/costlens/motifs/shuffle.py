@@ -27,10 +27,10 @@ def find(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
         end = points[-1] if whole else shuffle
         held.update(unit.index for unit in grouped)
         parts = {
-            "grouped": tuple(unit.index for unit in grouped),
-            "pointwise": tuple(unit.index for unit in points if unit not in grouped),
+            "first": (first.index,),
             "shuffle": (shuffle.index,),
             "spatial": (spatial.index,) if whole and spatial else (),
+            "last": (points[-1].index,) if whole else (),
         }
         yield Match("grouped_pointwise", parts, _sizes(k, first, grouped[0], end), (end.index,))
     for unit in k.pointwise:
@@ -52,9 +52,10 @@ def _sizes(k: Skeleton, first: Unit, grouped: Unit, end: Unit) -> dict[str, int]
 def forms(k: Skeleton, match: Match) -> Iterator[Form]:
     """The same 1×1s over all channels at once."""
     draft = Draft(k)
-    for at in match.parts["grouped"]:
+    for at in (*match.parts["first"], *match.parts["last"]):
         unit = k.units[at]
-        assert unit.mix
+        if unit.mix is None or unit.mix.groups == 1:
+            continue
         draft.swap(unit, draft.conv(unit.links[0].value, unit, unit.mix.cout, unit))
     yield Form("ungrouped", draft.patch(), "the shuffle stays")
 

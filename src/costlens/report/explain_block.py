@@ -17,7 +17,7 @@ from costlens.ir.graph import Graph
 from costlens.motifs.catalogue import BY_ID
 from costlens.motifs.roles import ROLES
 from costlens.report.document import Block, Cell, Column, Fact, Facts, Paragraph, Section, Table
-from costlens.report.lens import POLICY, SAME_SHAPES
+from costlens.report.lens import POLICY, SAME_SHAPES, named
 from costlens.report.results import Results
 
 
@@ -170,10 +170,9 @@ def _closed(sweep: Sweep) -> str:
     )
 
 
-def _pointwise(each: Pointwise) -> Section:
+def _pointwise(study: Results, each: Pointwise) -> Section:
     """What a 1×1 does, why it has no other role, and its plain form outside blocks."""
     says = {role.id: role.says for role in ROLES}
-    label = each.path if each.call <= 1 else f"{each.path} (call {each.call})"
     facts = [
         Fact("Role", "text", each.role, says[each.role]),
         Fact("Channels", "text", f"{each.in_channels} → {each.out_channels}"),
@@ -183,7 +182,7 @@ def _pointwise(each: Pointwise) -> Section:
         facts.append(Fact("Plain form", "text", each.baseline.name, _said(each.baseline)))
     columns = (Column("Not", "text"), Column("Since", "text"))
     rejected = Table(columns, each.rejected)
-    return Section(f"{label}: what this 1×1 does", (Facts(tuple(facts)), rejected))
+    return Section(f"{named(study, each)}: what this 1×1 does", (Facts(tuple(facts)), rejected))
 
 
 def lens_sections(study: Results, paths: Set[str], most: int = 8) -> Iterator[Section]:
@@ -195,7 +194,7 @@ def lens_sections(study: Results, paths: Set[str], most: int = 8) -> Iterator[Se
         return
     for each in study.pointwise:
         if each.path in paths:
-            yield _pointwise(each)
+            yield _pointwise(study, each)
     around = [block for block in study.blocks if paths & set(block.layers)]
     if around:
         columns = (Column("Part of the block", "text"), Column("Motif", "text"))

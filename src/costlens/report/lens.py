@@ -288,7 +288,7 @@ def _outside(study: Results, choice: Choice) -> Iterator[Section]:
         Column("plain", "decimal", 3),
     )
     rows = [
-        _outside_row(each)
+        _outside_row(study, each)
         for each in study.pointwise
         if each.block is None and (each.baseline is None or choice.shows(each.baseline.name))
     ]
@@ -296,10 +296,9 @@ def _outside(study: Results, choice: Choice) -> Iterator[Section]:
         yield Section("1×1s outside blocks", (Table(columns, tuple(rows)),))
 
 
-def _outside_row(each: Pointwise) -> tuple[Cell, ...]:
+def _outside_row(study: Results, each: Pointwise) -> tuple[Cell, ...]:
     plain = each.baseline
-    label = each.path if each.call <= 1 else f"{each.path} (call {each.call})"
-    start = (label, each.role, f"{each.in_channels} → {each.out_channels}")
+    start = (named(study, each), each.role, f"{each.in_channels} → {each.out_channels}")
     if plain is None:
         return (*start, "none: its map has one position", each.macs, *(None,) * 8)
     own, new = plain.own, plain.figures
@@ -315,6 +314,13 @@ def _outside_row(each: Pointwise) -> tuple[Cell, ...]:
         own.depth_per_gmac,
         new.depth_per_gmac,
     )
+
+
+def named(study: Results, each: Pointwise) -> str:
+    """A 1×1's layer, or its op call where the layer has several; and which call of it."""
+    several = sum((p.path, p.call) == (each.path, each.call) for p in study.pointwise) > 1
+    label = each.node if several else each.path
+    return label if several or each.call <= 1 else f"{label} (call {each.call})"
 
 
 def _misses(study: Results, choice: Choice) -> Section:

@@ -18,8 +18,8 @@ _FIGURES = (
     "depth", "intensity",
 )  # fmt: skip
 _POINTWISE = (
-    "path", "call", "role", "in_channels", "out_channels", "positions", "stride", "groups", "macs",
-    "weights", "params", "activation_bytes", "share_macs",
+    "path", "call", "node", "role", "in_channels", "out_channels", "positions", "stride", "groups",
+    "macs", "weights", "params", "activation_bytes", "share_macs",
 )  # fmt: skip
 
 

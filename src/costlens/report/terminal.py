@@ -114,16 +114,19 @@ def _texts(table: Table) -> list[list[str]]:
 
 
 def _fitting(table: Table, width: int) -> list[int]:
-    """The columns that are shown: the highest ranks go until the rest fit side by side."""
+    """The columns that are shown: the highest ranks go, those of one rank together, until the
+    rest fit side by side."""
     need = []
     for column, *texts in zip(table.columns, *_texts(table), strict=True):
         widest = max(map(cell_len, (column.title, *texts)))
         most = _FOLD if column.unit == "text" else widest
         need.append(min(widest, most) + 1 + (_BAR + 1 if column.unit == "bar" else 0))
     shown = list(range(len(need)))
-    by_rank = sorted(shown, key=lambda i: -table.columns[i].rank)
-    while sum(need[i] for i in shown) - 1 > width and table.columns[by_rank[0]].rank:
-        shown.remove(by_rank.pop(0))
+    while sum(need[i] for i in shown) - 1 > width:
+        least = max(table.columns[i].rank for i in shown)
+        if not least:
+            break
+        shown = [i for i in shown if table.columns[i].rank != least]
     return shown
 
 
