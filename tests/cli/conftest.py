@@ -57,6 +57,22 @@ image = keras.Input((4, 4, 3), name="image")
 odd = keras.layers.Conv2D(5, 1, name="conv")(Odd(name="odd")(image))
 model = keras.Model(image, odd, name="with_odd")
 """,
+    "blocks.py": """
+import keras
+from keras import layers
+
+def bottleneck(x, name):
+    y = layers.Conv2D(4, 1, activation="relu", name=name + "_reduce")(x)
+    y = layers.Conv2D(4, 3, padding="same", activation="relu", name=name + "_spatial")(y)
+    y = layers.Conv2D(16, 1, name=name + "_expand")(y)
+    return layers.ReLU(name=name + "_relu")(layers.Add(name=name + "_add")([x, y]))
+
+image = keras.Input((8, 8, 16), name="image")
+x = bottleneck(bottleneck(image, "first"), "second")
+x = layers.Conv2D(24, 1, strides=2, name="mix")(x)
+x = layers.GlobalAveragePooling2D(name="pool")(x)
+net = keras.Model(image, layers.Dense(10, name="head")(x), name="blocks")
+""",
     "chatty.py": """
 import os
 import keras

@@ -226,8 +226,8 @@ def test_a_wrong_command_line(refused: Refused) -> None:
     assert "invalid choice: 'frobnicate'" in refused("frobnicate", "net.py")
     assert "the following arguments are required: COMMAND" in refused()
     assert "are required: -o/--output" in refused("graph", "net.py")
-    assert "argument --level: invalid choice: 'block'" in refused(
-        "graph", "net.py", "-o", "x.dot", "--level", "block"
+    assert "argument --level: invalid choice: 'module'" in refused(
+        "graph", "net.py", "-o", "x.dot", "--level", "module"
     )
 
 

@@ -172,8 +172,8 @@ def test_an_unknown_suffix_names_the_known_ones() -> None:
 
 
 def test_an_unknown_level_is_refused() -> None:
-    with pytest.raises(InputError, match="'block' is not a level"):
-        huge().to_networkx("block")
+    with pytest.raises(InputError, match="'module' is not a level"):
+        huge().to_networkx("module")
 
 
 def test_a_graph_with_nothing_in_it_is_still_a_file() -> None:

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _explained(study: Study, name: str) -> Document:
-    """What there is to say about what has this name: blocks, a layer, or layers of a glob."""
+    """What there is to say about what has this name: a layer, or layers of a glob; blocks."""
     from costlens.analysis.explain import explain
     from costlens.report.document import Document
     from costlens.report.explain import document
@@ -64,7 +64,7 @@ def _explained(study: Study, name: str) -> Document:
     layers = explain(study.graph, study.costs, study.layers, name)
     said = document(study.graph.name, layers)
     around = lens_sections(study, {layer.row.path for layer in layers})
-    return Document(said.title, (*sections, *said.sections, *around))
+    return Document(said.title, (*said.sections, *around, *sections))
 
 
 def _render(document: Document, form: str, options: argparse.Namespace) -> str:
