@@ -1,4 +1,4 @@
-"""``costlens ops``: which layers and operations are read, what they become, which rules price."""
+"""``costlens ops``: which layers, operations and blocks are read, and which rules price."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "ops",
-        help="what is covered: layers, operations, rules",
-        description="Every layer and operation that is read, every op of the graph, and its rule.",
+        help="what is covered: layers, operations, blocks, rules",
+        description="Every layer and operation that is read, every block and role of a 1×1 that is "
+        "recognised, every op of the graph, and its rule.",
     )
     parser.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
     flags.add_common(parser)
@@ -43,6 +44,8 @@ def covered() -> Document:
     from costlens.frontends.lowering import LOWERINGS
     from costlens.frontends.lowering.not_lowered import NOT_LOWERED
     from costlens.ir.ops import OPS
+    from costlens.motifs.catalogue import MOTIFS
+    from costlens.motifs.roles import ROLES
     from costlens.report.document import Column, Document, Paragraph, Section, Table
 
     def names(prefix: str) -> str:
@@ -62,12 +65,18 @@ def covered() -> Document:
     ops = Table(text, tuple((op, spec.doc, priced(op)) for op, spec in OPS.items()))
     absent = tuple((key.partition(":")[2], why) for key, why in sorted(NOT_LOWERED.items()))
     pair = (Column("Name", "text"), Column("Why", "text"))
+    family = (Column("Id", "text"), Column("Block", "text"), Column("Recognised by", "text"))
+    blocks = tuple((m.id, m.title, m.says) for m in MOTIFS)
+    titles = (Column("Role of a 1×1", "text"), Column("What it does", "text"))
+    roles = tuple((role.id, role.says) for role in ROLES)
     return Document(
         "What costlens reads",
         (
             Section("Layers", (Paragraph("{}.", (names("layer:"),)),)),
             Section("Operations of keras.ops", (Paragraph("{}.", (names("op:"),)),)),
             Section("Not read: an unknown in the report", (Table(pair, absent),)),
+            Section("Blocks built on 1×1 convolutions", (Table(family, blocks),)),
+            Section("Roles of 1×1 convolutions", (Table(titles, roles),)),
             Section("Ops of the graph", (ops,)),
         ),
     )

@@ -105,7 +105,10 @@ def _head(k: Skeleton, found: Found, unit: Unit) -> str:
         for _, link in uses
         for node in k.between(link)
     )
-    return "" if pooled or bounded else "neither pooling nor a softmax or sigmoid follows"
+    scores = k.source(unit).kind != "input" and not any(link.activated for _, link in uses)
+    if pooled or bounded or scores:
+        return ""
+    return "what it gives is neither pooled nor scores"
 
 
 def _ends(k: Skeleton, unit: Unit, most: int = 200) -> bool:
@@ -232,7 +235,11 @@ ROLES: tuple[Role, ...] = (
         "a branch of an Inception module that has no k×k behind it",
         _member({"inception": "branch"}, "it is no branch of an Inception module"),
     ),
-    Role("classifier head", "gives the scores of a map or of its positions", _head),
+    Role(
+        "classifier head",
+        "gives the scores of a map or of its positions, as the last contraction or on a pooled map",
+        _head,
+    ),
     Role(
         "feature fusion",
         "mixes maps that were concatenated or are of several scales",

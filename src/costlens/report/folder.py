@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from costlens import units
+from costlens.report import lens
 from costlens.report.build import summary
 from costlens.report.document import (
     AtLeast,
@@ -14,6 +15,7 @@ from costlens.report.document import (
     Column,
     Diagram,
     Document,
+    Paragraph,
     Section,
     Table,
 )
@@ -44,9 +46,16 @@ def model_page(study: Results, links: Mapping[str, str], diagram: str | None) ->
     figures += [Section("Memory over time", (Diagram(memory_chart(study)),))]
     if diagram is not None:
         figures.append(Section("Graph", (Diagram(diagram),)))
-    text = render(Document(title(study), (document.sections[0], *figures, *document.sections[1:])))
+    sections = (document.sections[0], *figures, *document.sections[1:], *_lens(study))
+    text = render(Document(title(study), sections))
     files = ", ".join(f"[{what}]({quote(name)})" for what, name in links.items())
     return f"{text}\nThe same as files: {files}.\n"
+
+
+def _lens(study: Results) -> tuple[Section, ...]:
+    """Each block and 1×1 beside its plain form."""
+    found = tuple(lens.sections_of(study))
+    return (*found, Section("Plain forms", (Paragraph(lens.POLICY),))) if found else ()
 
 
 _BLUE = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#2563eb"}}}}%%'

@@ -122,16 +122,21 @@ def overview(study: Results) -> Section:
 def document(study: Results, choice: Choice = EVERYTHING, misses: bool = False) -> Document:
     """Every 1×1 and every block against its plain form."""
     sections = [_totals(study), *([roles(study)] if not choice.motifs else [])]
-    for motif in MOTIFS:
-        lines = [line for line in study.savings.lines if line.motif == motif.id]
-        if lines and choice.has(motif.id):
-            sections.append(_motif(study, motif.id, lines, choice))
-    if not choice.motifs:
-        sections += _outside(study, choice)
+    sections += sections_of(study, choice)
     if misses:
         sections.append(_misses(study, choice))
     sections.append(Section("How to read this", (Paragraph(SAME_SHAPES), Paragraph(POLICY))))
     return Document(study.graph.name, tuple(sections))
+
+
+def sections_of(study: Results, choice: Choice = EVERYTHING) -> Iterator[Section]:
+    """The blocks of each motif, and the 1×1s outside blocks."""
+    for motif in MOTIFS:
+        lines = [line for line in study.savings.lines if line.motif == motif.id]
+        if lines and choice.has(motif.id):
+            yield _motif(study, motif.id, lines, choice)
+    if not choice.motifs:
+        yield from _outside(study, choice)
 
 
 def _totals(study: Results) -> Section:
@@ -226,9 +231,11 @@ def _traffic(
         Column("Activations", "bytes"),
         Column("plain", "bytes"),
         Column("saves", "share"),
+        Column("×", "factor", 3),
         Column("Moved", "bytes"),
         Column("plain", "bytes"),
         Column("saves", "share"),
+        Column("×", "factor", 3),
         Column("FLOPs/B", "decimal", 1),
         Column("plain", "decimal", 1),
         Column("Depth", "exact", 2),
@@ -238,8 +245,7 @@ def _traffic(
     def cells(own: Figures, plain: Figures) -> tuple[Cell, ...]:
         made: list[Cell] = []
         for field in ("activation_bytes", "bytes_moved"):
-            a, b = getattr(own, field), getattr(plain, field)
-            made += [_bound(own, field), _bound(plain, field), saved(b, a)]
+            made += [_bound(own, field), _bound(plain, field), *_against(own, plain, field)]
         return (*made, own.intensity, plain.intensity, own.depth, plain.depth)
 
     rows: list[tuple[Cell, ...]] = [
