@@ -115,14 +115,15 @@ class Draft:
         stored as those of ``like``."""
         letters = "abcdefg"[: self.type(x).rank - 1]
         weight = self._kernel(like, (self.type(x).shape[-1], cout), layer)
-        attrs = {"equation": f"{letters}Y,YZ->{letters}Z"}
+        attrs = {"equation": f"{letters}Y,YZ->{letters}Z", "dtype": self.type(at.value).dtype}
         return self._emit("einsum", (x, weight), attrs, at, layer, (len(letters),))
 
     def bias(self, x: str, at: Unit, layer: str, like: Unit) -> str:
         """A bias over the last axis of ``x``."""
         width = self.type(x).shape[-1]
         weight = self._kernel(like, (width,), layer)
-        return self._emit("binary", (x, weight), {"fn": "add"}, at, layer, self.axes(x))
+        attrs = {"fn": "add", "dtype": self.type(x).dtype}
+        return self._emit("binary", (x, weight), attrs, at, layer, self.axes(x))
 
     def flatten(self, x: str, at: Unit, layer: str = "") -> str:
         """All that an example holds, in one axis."""

@@ -71,10 +71,13 @@ def resize(k: Skeleton, match: Match, width: int) -> Patch:
     draft = Draft(k)
     x = draft.again(squeeze.links[0].value, squeeze, width, own(squeeze))
     assert point.mix and spatial.mix
+    kept: dict[str, str] = {}
     for unit in (point, spatial):
         assert unit.mix
-        inner = draft.keep(k.between(unit.links[0]), squeeze.value, x, squeeze)
-        draft.swap(unit, draft.again(inner, unit, unit.mix.cout))
+        link = unit.links[0]
+        if link.value not in kept:
+            kept[link.value] = draft.keep(k.between(link), squeeze.value, x, squeeze)
+        draft.swap(unit, draft.again(kept[link.value], unit, unit.mix.cout))
     return draft.patch()
 
 

@@ -273,8 +273,11 @@ def _reshape(r: _Reducer, node: Node, live: Sequence[str]) -> None:
     x = live[0]
     old, new, channels = r.type(x).shape, r.type(node.outputs[0]).shape, r.channels(x)
     axes = reshaped(old, new, channels)
+    vector = len(old) == 2 < len(new)
     if axes is None:
         r.unit("flatten", node, live, (len(new) - 1,))
+    elif vector and (x not in r.points or len(axes) > 1):  # a map made of a vector
+        r.unit("other", node, live)
     elif list(channels) != sorted(channels) and len(axes) < len(channels):
         r.unit("shuffle", node, live, axes)
     else:
