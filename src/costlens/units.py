@@ -49,7 +49,7 @@ def share(fraction: float) -> str:
         return f"{100 * fraction:.0f} %"
     if 0 < fraction < 0.0005:
         return "<0.1 %"
-    return ">99.9 %" if 0.9995 <= fraction < 1 else f"{100 * fraction:.1f} %"
+    return ">99.9 %" if 0.9995 <= fraction < 1 else f"{100 * fraction:,.1f} %"
 
 
 def factor(times: float) -> str:

@@ -26,7 +26,7 @@ class Baseline:
     much they are, and its patch."""
 
     name: str
-    figures: Figures
+    cost: Figures
     own: Figures
     macs_ratio: float | None
     params_ratio: float | None
@@ -35,11 +35,11 @@ class Baseline:
 
     @property
     def params(self) -> int:
-        return self.figures.params
+        return self.cost.params
 
     @property
     def macs(self) -> int:
-        return self.figures.macs
+        return self.cost.macs
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Block:
     layers: tuple[str, ...]
     parts: Mapping[str, tuple[str, ...]]
     sizes: Mapping[str, int]
-    figures: Figures
+    cost: Figures
     baselines: tuple[Baseline, ...]
     note: str
     nodes: tuple[Node, ...]
@@ -63,11 +63,11 @@ class Block:
 
     @property
     def params(self) -> int:
-        return self.figures.params
+        return self.cost.params
 
     @property
     def macs(self) -> int:
-        return self.figures.macs
+        return self.cost.macs
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _block(k: Skeleton, match: Match, path: str) -> Block:
         layers=tuple(dict.fromkeys(node.origin.layer for node in nodes)),
         parts={name: _layers(k, units) for name, units in match.parts.items() if units},
         sizes=match.sizes,
-        figures=own,
+        cost=own,
         baselines=made,
         note=_worse(own, made),
         nodes=nodes,
@@ -110,7 +110,7 @@ def baseline(part: Graph, own: Figures, name: str, patch: Patch, note: str) -> B
     plain = figures(splice(part, [patch]))
     return Baseline(
         name=name,
-        figures=plain,
+        cost=plain,
         own=own,
         macs_ratio=ratio(plain.macs, own.macs),
         params_ratio=ratio(plain.params, own.params),
@@ -129,9 +129,9 @@ def _worse(own: Figures, made: Sequence[Baseline]) -> str:
     found = []
     for plain in made:
         more = [
-            f"{names[field]} (+{-share * 100:.0f} %)"
+            f"{names[field]} (+{-share * 100:,.0f} %)"
             for field in names
-            if (share := saved(getattr(plain.figures, field), getattr(own, field))) is not None
+            if (share := saved(getattr(plain.cost, field), getattr(own, field))) is not None
             and share < -0.005
         ]
         if more:

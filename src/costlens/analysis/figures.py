@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from costlens.analysis.rows import calls, leaving, written
 from costlens.analysis.storage import roots
@@ -40,6 +40,9 @@ class Figures:
         return round(self.flops / self.bytes_moved, 6) if self.bytes_moved else 0.0
 
 
+_NAMES = frozenset(field.name for field in fields(Figures))
+
+
 def figures(graph: Graph) -> Figures:
     """The figures of a graph; the inputs of a part belong to what stands around it."""
     cost = sum(price(graph), ZERO)
@@ -53,7 +56,7 @@ def figures(graph: Graph) -> Figures:
         activation_bytes=activation_bytes(graph),
         bytes_moved=cost.bytes_moved,
         depth=depth(graph),
-        at_least=unknown_of(graph, graph.nodes),
+        at_least=unknown_of(graph, graph.nodes) & _NAMES,
     )
 
 

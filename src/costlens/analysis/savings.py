@@ -21,7 +21,7 @@ class Plain:
     """Several blocks in one plain form, priced together."""
 
     name: str
-    figures: Figures
+    cost: Figures
     note: str = ""
 
 
@@ -31,7 +31,7 @@ class Line:
 
     motif: str
     paths: tuple[str, ...]
-    figures: Figures
+    cost: Figures
     baselines: tuple[Plain, ...]
 
 
@@ -48,7 +48,8 @@ class Total:
 class Savings:
     """Lines of alike blocks, the model under each plain form, and under all of them at once.
 
-    ``every`` has the first plain form of each block that lies in no other, gates aside.
+    ``every`` has each block that lies in no other (gates aside) in the plain form that takes the
+    fewest MACs, so that it flatters no block.
     """
 
     model: Figures
@@ -109,8 +110,8 @@ def _every(graph: Graph, blocks: Sequence[Block]) -> Total | None:
         names = [node.name for node in block.nodes]
         if taken.isdisjoint(names):
             taken.update(names)
-            chosen.append(block.baselines[0].patch)
+            chosen.append(min(block.baselines, key=lambda plain: plain.macs).patch)
     if not chosen:
         return None
-    plain = Plain("each block in its first plain form", figures(splice(graph, chosen)))
+    plain = Plain("each block in its cheapest plain form", figures(splice(graph, chosen)))
     return Total("", len(chosen), plain)

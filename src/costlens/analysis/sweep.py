@@ -23,7 +23,7 @@ class Point:
 
     ratio: Fraction
     width: int
-    figures: Figures
+    cost: Figures
 
 
 @dataclass(frozen=True, slots=True)

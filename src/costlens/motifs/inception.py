@@ -97,6 +97,8 @@ def _match(k: Skeleton, end: Unit, start: int, inside: tuple[int, ...]) -> Match
     last = added or end
     sizes = {
         "in_channels": channels_of(k, reducers[0].links[0].value),
+        "reduced": sum(unit.mix.cout for unit in reducers if unit.mix),
+        "spatial": sum(unit.mix.cout for unit in units if unit.mix and unit.mix.full),
         "out_channels": channels_of(k, last.value),
         "branches": sum(i in inside for i, _ in k.uses[start]),
         "positions": k.positions(last),

@@ -13,7 +13,7 @@ from costlens.ir.graph import Graph, Node
 from costlens.ir.ops import label_sizes
 from costlens.ir.types import Shape, TensorType
 from costlens.motifs.axes import Axes, of_layout, reshaped, transposed, without
-from costlens.motifs.skeleton import Link, Mix, Skeleton, Unit, nonlinear
+from costlens.motifs.skeleton import SPARSEMAX, Link, Mix, Skeleton, Unit, nonlinear
 
 
 def skeleton(graph: Graph) -> Skeleton:
@@ -141,6 +141,14 @@ _Read = Callable[[_Reducer, Node, Sequence[str]], None]
 
 def _other(r: _Reducer, node: Node, live: Sequence[str]) -> None:
     r.unit("other", node, live)
+
+
+def _opaque(r: _Reducer, node: Node, live: Sequence[str]) -> None:
+    """Sparsemax sorts, and is an activation all the same."""
+    if node.attrs["fn"] == SPARSEMAX:
+        _trim(r, node, live)
+    else:
+        r.unit("other", node, live)
 
 
 def _trim(r: _Reducer, node: Node, live: Sequence[str]) -> None:
@@ -356,5 +364,6 @@ _READ: Mapping[str, _Read] = {
     "concat": _concat,
     "step": _step,
     "stack": _stack,
+    "opaque": _opaque,
 }
 """What becomes of each op; any other makes a unit of kind ``other``."""

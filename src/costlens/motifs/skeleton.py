@@ -89,14 +89,18 @@ class Unit:
 
 
 _LINEAR = frozenset("identity negative copy scale stop_gradient deg2rad rad2deg conj real".split())
+SPARSEMAX = "sparsemax"
 _SIDE_OK = frozenset("add subtract multiply divide true_divide".split())
 
 
 def nonlinear(node: Node) -> bool:
     """Whether a node bends what passes through it: an activation, alone or as part of one."""
+    fn = node.attrs.get("fn")
     if node.op == "unary":
-        return node.attrs["fn"] not in _LINEAR
-    return node.op == "softmax" or (node.op == "binary" and node.attrs["fn"] not in _SIDE_OK)
+        return fn not in _LINEAR
+    if node.op == "binary":
+        return fn not in _SIDE_OK
+    return node.op == "softmax" or (node.op == "opaque" and fn == SPARSEMAX)
 
 
 @dataclass(frozen=True)

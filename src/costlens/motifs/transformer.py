@@ -16,7 +16,7 @@ _PASSED = frozenset("slice add multiply join concat other resize pool".split())
 def find_mlp(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
     """1×1 that expands, activated or gated → 1×1 that contracts, an addition around both."""
     for contract in k.pointwise:
-        if contract.point or found.claimed(contract):
+        if found.claimed(contract):
             continue
         inner = k.source(contract)
         gated = inner.kind == "multiply"
@@ -142,7 +142,7 @@ def _judged_attention(
         name: (unit.index,) for name, unit in zip(names, units, strict=True)
     }
     after = k.sole(context)
-    out = after if after is not None and is_pointwise(after) and not after.point else None
+    out = after if is_pointwise(after) else None
     parts["output"] = (out.index,) if out else ()
     assert units[0].mix
     sizes = {
@@ -164,7 +164,7 @@ def _projection(k: Skeleton, link: Link, most: int = 24) -> Unit | None:
         seen.add(at)
         unit = k.units[at]
         if unit.kind == "mix":
-            return unit if is_pointwise(unit) and not unit.point else None
+            return unit if is_pointwise(unit) else None
         if unit.kind not in _PASSED:
             continue
         todo += [each.source for each in unit.links]

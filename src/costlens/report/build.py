@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from costlens import units
-from costlens.analysis.totals import Totals
-from costlens.analysis.tree import Group, Line, by_type, flat, hot_spots, select, tree
+from costlens.analysis.tree import Line, by_type, flat, hot_spots, select, tree
 from costlens.report import lens
 from costlens.report.document import (
-    AtLeast,
     Cell,
     Column,
     Document,
@@ -19,6 +17,7 @@ from costlens.report.document import (
     Paragraph,
     Section,
     Table,
+    bound,
 )
 from costlens.report.results import Results
 
@@ -55,12 +54,6 @@ def summary(study: Results, view: View | None = None) -> Document:
     )
 
 
-def _of(figures: Totals | Line | Group, field: str) -> Cell:
-    """A figure, as a lower bound where it is one."""
-    value = int(getattr(figures, field))
-    return AtLeast(value) if field in figures.at_least else value
-
-
 def totals_facts(study: Results) -> Facts:
     """The headline figures of a model."""
     totals, graph = study.totals, study.graph
@@ -70,12 +63,12 @@ def totals_facts(study: Results) -> Facts:
     return Facts(
         (
             Fact("Parameters", "exact", totals.params, _trainable(study)),
-            Fact("MACs", "exact", _of(totals, "macs"), valid),
-            Fact("FLOPs", "exact", _of(totals, "flops"), folded),
+            Fact("MACs", "exact", bound(totals, "macs"), valid),
+            Fact("FLOPs", "exact", bound(totals, "flops"), folded),
             Fact("Weights", "bytes", totals.weight_bytes, _constants(study)),
-            Fact("Activations", "bytes", _of(totals, "activation_bytes"), "all layer outputs"),
-            Fact("Bytes moved", "bytes", _of(totals, "bytes_moved"), "each operand read once"),
-            Fact("Peak memory", "bytes", _of(totals, "peak_memory_bytes"), f"at {at_peak}"),
+            Fact("Activations", "bytes", bound(totals, "activation_bytes"), "all layer outputs"),
+            Fact("Bytes moved", "bytes", bound(totals, "bytes_moved"), "each operand read once"),
+            Fact("Peak memory", "bytes", bound(totals, "peak_memory_bytes"), f"at {at_peak}"),
             Fact("Layers", "exact", totals.layers, units.plural(len(graph.nodes), "op call")),
             Fact("Inputs", "text", _ports(study, graph.inputs)),
             Fact("Outputs", "text", _ports(study, graph.outputs)),
@@ -138,11 +131,11 @@ def _line(line: Line) -> tuple[Cell, ...]:
         line.type,
         line.output,
         "shared" if line.shared else line.params,
-        _of(line, "macs"),
-        _of(line, "flops"),
+        bound(line, "macs"),
+        bound(line, "flops"),
         line.weight_bytes,
         line.activation_bytes,
-        _of(line, "bytes_moved"),
+        bound(line, "bytes_moved"),
         line.share_macs,
     )
 
@@ -159,7 +152,7 @@ def _types(study: Results) -> Table:
     )
     rows: list[tuple[Cell, ...]] = []
     for g in by_type(study.layers, study.totals.macs):
-        macs, flops = _of(g, "macs"), _of(g, "flops")
+        macs, flops = bound(g, "macs"), bound(g, "flops")
         rows.append((g.type, g.calls, g.params, macs, flops, g.activation_bytes, g.share_macs))
     return Table(columns, tuple(rows))
 

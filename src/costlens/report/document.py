@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from costlens import units
 
@@ -19,6 +19,19 @@ class AtLeast:
 
 
 Cell = str | int | float | tuple[int, ...] | AtLeast | None
+
+
+class Bounded(Protocol):
+    """Figures of which some may be lower bounds."""
+
+    @property
+    def at_least(self) -> frozenset[str]: ...
+
+
+def bound(figures: Bounded, field: str) -> Cell:
+    """A figure, as a lower bound where it is one."""
+    value = int(getattr(figures, field))
+    return AtLeast(value) if field in figures.at_least else value
 
 
 @dataclass(frozen=True, slots=True)

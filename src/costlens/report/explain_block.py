@@ -37,7 +37,7 @@ def block_sections(graph: Graph, block: FoundBlock, sweep: Sweep | None) -> Iter
 
 
 def _facts(block: FoundBlock) -> Facts:
-    own = block.figures
+    own = block.cost
     parts = [
         Fact(name.replace("_", " "), "text", ", ".join(layers))
         for name, layers in block.parts.items()
@@ -59,7 +59,7 @@ def _facts(block: FoundBlock) -> Facts:
 
 
 def _form(graph: Graph, block: FoundBlock, plain: Baseline) -> Section:
-    own, new = block.figures, plain.figures
+    own, new = block.cost, plain.cost
     changes = counterfactual(graph, block.nodes, plain)
     rows = [_change(change) for change in changes]
     total: tuple[Cell, ...] = (
@@ -90,7 +90,7 @@ _SAID = {"macs": "MACs", "params": "parameters", "bytes_moved": "bytes of traffi
 
 def _said(plain: Baseline) -> str:
     """The comparison in a sentence: absolute, as a share and as a factor."""
-    own, new = plain.own, plain.figures
+    own, new = plain.own, plain.cost
     made = []
     for field, words in _SAID.items():
         a, b = getattr(own, field), getattr(new, field)
@@ -131,11 +131,11 @@ def _sweep(block: FoundBlock, sweep: Sweep) -> Section:
         (
             point.width,
             _ratio(point.ratio, sweep.base),
-            point.figures.macs,
-            point.figures.params,
-            point.figures.bytes_moved,
-            saved(sweep.plain_macs, point.figures.macs),
-            ratio(sweep.plain_macs, point.figures.macs),
+            point.cost.macs,
+            point.cost.params,
+            point.cost.bytes_moved,
+            saved(sweep.plain_macs, point.cost.macs),
+            ratio(sweep.plain_macs, point.cost.macs),
         )
         for point in sweep.points
     )

@@ -10,7 +10,6 @@ from costlens import units
 from costlens.report import lens
 from costlens.report.build import summary
 from costlens.report.document import (
-    AtLeast,
     Cell,
     Column,
     Diagram,
@@ -18,6 +17,7 @@ from costlens.report.document import (
     Paragraph,
     Section,
     Table,
+    bound,
 )
 from costlens.report.markdown import escape, render
 from costlens.report.results import Results
@@ -140,18 +140,14 @@ def _inputs(study: Results) -> str:
 def _index_row(study: Results) -> tuple[Cell, ...]:
     totals = study.totals
 
-    def bound(field: str) -> Cell:
-        value = int(getattr(totals, field))
-        return AtLeast(value) if field in totals.at_least else value
-
     return (
         title(study),
         totals.params,
-        bound("macs"),
-        bound("flops"),
+        bound(totals, "macs"),
+        bound(totals, "flops"),
         totals.weight_bytes,
-        bound("activation_bytes"),
-        bound("peak_memory_bytes"),
+        bound(totals, "activation_bytes"),
+        bound(totals, "peak_memory_bytes"),
         study.pointwise_shares[-1].share_macs,
         len(study.blocks),
         totals.layers,

@@ -12,7 +12,6 @@ from costlens.analysis.pointwise import Pointwise
 from costlens.analysis.savings import Line, Plain, Total
 from costlens.motifs.catalogue import BY_ID, MOTIFS
 from costlens.report.document import (
-    AtLeast,
     Block,
     Cell,
     Column,
@@ -22,6 +21,7 @@ from costlens.report.document import (
     Paragraph,
     Section,
     Table,
+    bound,
 )
 from costlens.report.results import Results
 
@@ -106,11 +106,11 @@ def overview(study: Results) -> Section:
             BY_ID[total.motif].title,
             total.blocks,
             total.baseline.name,
-            _bound(total.baseline.figures, "macs"),
-            *_against(model, total.baseline.figures, "macs"),
-            total.baseline.figures.params,
-            saved(total.baseline.figures.params, model.params),
-            saved(total.baseline.figures.bytes_moved, model.bytes_moved),
+            bound(total.baseline.cost, "macs"),
+            *_against(model, total.baseline.cost, "macs"),
+            total.baseline.cost.params,
+            saved(total.baseline.cost.params, model.params),
+            saved(total.baseline.cost.bytes_moved, model.bytes_moved),
         )
         for total in study.savings.totals
     ]
@@ -143,16 +143,16 @@ def _totals(study: Results) -> Section:
     model, found = study.savings.model, study.savings
     *_, every = study.pointwise_shares
     facts = [
-        Fact("MACs", "exact", _bound(model, "macs")),
+        Fact("MACs", "exact", bound(model, "macs")),
         Fact("Parameters", "exact", model.params),
         Fact("1×1s", "exact", every.calls, f"{units.share(every.share_macs)} of the MACs"),
         Fact("Blocks", "exact", len(study.blocks)),
     ]
     if found.every is not None:
         plain = found.every.baseline
-        times = units.factor(ratio(plain.figures.macs, model.macs) or 1.0)
+        times = units.factor(ratio(plain.cost.macs, model.macs) or 1.0)
         facts.append(
-            Fact("All plain", "exact", plain.figures.macs, f"MACs with {plain.name}: {times}")
+            Fact("All plain", "exact", plain.cost.macs, f"MACs with {plain.name}: {times}")
         )
     return Section("Totals", (Facts(tuple(facts)),))
 
@@ -199,14 +199,14 @@ def _counts(study: Results, wanted: Sequence[tuple[Line, Plain]], totals: Sequen
             cell
             for field in ("macs", "params")
             for cell in (
-                _bound(own, field),
-                _bound(plain, field),
+                bound(own, field),
+                bound(plain, field),
                 *_against(own, plain, field),
             )
         )
 
     rows: list[tuple[Cell, ...]] = [
-        (_named(line.paths), len(line.paths), plain.name, *cells(line.figures, plain.figures))
+        (_named(line.paths), len(line.paths), plain.name, *cells(line.cost, plain.cost))
         for line, plain in wanted
     ]
     model = study.savings.model
@@ -215,7 +215,7 @@ def _counts(study: Results, wanted: Sequence[tuple[Line, Plain]], totals: Sequen
             "whole model",
             total.blocks,
             total.baseline.name,
-            *cells(model, total.baseline.figures),
+            *cells(model, total.baseline.cost),
         )
         for total in totals
     ]
@@ -229,33 +229,31 @@ def _traffic(
         Column("Block", "text"),
         Column("Plain form", "text"),
         Column("Activations", "bytes"),
-        Column("plain", "bytes"),
+        Column("plain", "bytes", 3),
         Column("saves", "share"),
-        Column("×", "factor", 3),
+        Column("×", "factor", 4),
         Column("Moved", "bytes"),
-        Column("plain", "bytes"),
+        Column("plain", "bytes", 3),
         Column("saves", "share"),
-        Column("×", "factor", 3),
-        Column("FLOPs/B", "decimal", 1),
-        Column("plain", "decimal", 1),
-        Column("Depth", "exact", 2),
-        Column("plain", "exact", 2),
+        Column("×", "factor", 4),
+        Column("FLOPs/B", "decimal", 2),
+        Column("plain", "decimal", 2),
+        Column("Depth", "exact", 1),
+        Column("plain", "exact", 1),
     )
 
     def cells(own: Figures, plain: Figures) -> tuple[Cell, ...]:
         made: list[Cell] = []
         for field in ("activation_bytes", "bytes_moved"):
-            made += [_bound(own, field), _bound(plain, field), *_against(own, plain, field)]
+            made += [bound(own, field), bound(plain, field), *_against(own, plain, field)]
         return (*made, own.intensity, plain.intensity, own.depth, plain.depth)
 
     rows: list[tuple[Cell, ...]] = [
-        (_named(line.paths), plain.name, *cells(line.figures, plain.figures))
-        for line, plain in wanted
+        (_named(line.paths), plain.name, *cells(line.cost, plain.cost)) for line, plain in wanted
     ]
     model = study.savings.model
     rows += [
-        ("whole model", total.baseline.name, *cells(model, total.baseline.figures))
-        for total in totals
+        ("whole model", total.baseline.name, *cells(model, total.baseline.cost)) for total in totals
     ]
     return Table(columns, _unrepeated(rows, 1))
 
@@ -263,17 +261,23 @@ def _traffic(
 def _worse(wanted: Sequence[tuple[Line, Plain]]) -> str:
     """What the blocks take more of, by plain form."""
     names = {"params": "parameters", "macs": "MACs", "bytes_moved": "memory traffic"}
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for line, plain in wanted:
         for field, words in names.items():
-            share = saved(getattr(plain.figures, field), getattr(line.figures, field))
+            share = saved(getattr(plain.cost, field), getattr(line.cost, field))
             if share is not None and share < -0.005:
-                found.setdefault((words, plain.name), []).append(_named(line.paths))
+                by_words = found.setdefault(plain.name, {})
+                by_words.setdefault(words, []).append(_named(line.paths))
     count = len({line.paths for line, _ in wanted})
-    return " ".join(
-        f"More {words} than {name}: {'all of them' if len(lines) == count else ', '.join(lines)}."
-        for (words, name), lines in found.items()
-    )
+    said = {
+        name: "; ".join(_whose(words, lines, count) for words, lines in more.items())
+        for name, more in found.items()
+    }
+    return " ".join(f"More than {name}: {more}." for name, more in said.items())
+
+
+def _whose(words: str, lines: Sequence[str], count: int) -> str:
+    return f"{words} ({'all of them' if len(lines) == count else ', '.join(lines)})"
 
 
 def _outside(study: Results, choice: Choice) -> Iterator[Section]:
@@ -307,7 +311,7 @@ def _outside_row(study: Results, each: Pointwise) -> tuple[Cell, ...]:
     start = (named(study, each), each.role, f"{each.in_channels} → {each.out_channels}")
     if plain is None:
         return (*start, "none: its map has one position", each.macs, *(None,) * 8)
-    own, new = plain.own, plain.figures
+    own, new = plain.own, plain.cost
     return (
         *start,
         plain.name,
@@ -338,11 +342,6 @@ def _misses(study: Results, choice: Choice) -> Section:
 def _against(own: Figures, plain: Figures, field: str) -> tuple[Cell, Cell]:
     a, b = getattr(own, field), getattr(plain, field)
     return saved(b, a), ratio(b, a)
-
-
-def _bound(figures: Figures, field: str) -> Cell:
-    value = int(getattr(figures, field))
-    return AtLeast(value) if field in figures.at_least else value
 
 
 def _named(paths: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def blocks(found: Sequence[Block], choice: Choice = EVERYTHING) -> list[dict[str
             "layers": list(block.layers),
             "parts": {name: list(layers) for name, layers in block.parts.items()},
             "sizes": dict(block.sizes),
-            **_figures(block.figures),
+            **_figures(block.cost),
             "baselines": [_baseline(p) for p in block.baselines if choice.shows(p.name)],
             "note": block.note,
         }
@@ -65,7 +65,7 @@ def savings(found: Savings, choice: Choice) -> dict[str, Any]:
             {
                 "motif": line.motif,
                 "paths": list(line.paths),
-                **_figures(line.figures),
+                **_figures(line.cost),
                 "baselines": [_plain(p) for p in line.baselines if choice.shows(p.name)],
             }
             for line in found.lines
@@ -89,12 +89,12 @@ def _figures(figures: Figures) -> dict[str, Any]:
 
 
 def _plain(plain: Plain) -> dict[str, Any]:
-    return {"name": plain.name, **_figures(plain.figures), "note": plain.note}
+    return {"name": plain.name, **_figures(plain.cost), "note": plain.note}
 
 
 def _baseline(plain: Baseline) -> dict[str, Any]:
     ratios = {"macs_ratio": plain.macs_ratio, "params_ratio": plain.params_ratio}
-    return {"name": plain.name, **_figures(plain.figures), **ratios, "note": plain.note}
+    return {"name": plain.name, **_figures(plain.cost), **ratios, "note": plain.note}
 
 
 def _pointwise(each: Pointwise) -> dict[str, Any]:

@@ -62,9 +62,13 @@ def _print(console: Console, document: Document) -> None:
     for section in document.sections:
         console.print()
         console.print(Text(section.title, style="bold cyan"))
+        last: Block | None = None
         for block in section.blocks:
+            if isinstance(last, Table) and isinstance(block, Table):
+                console.print()
             for item in _block(block, console.width):
                 console.print(item)
+            last = block
 
 
 def _block(block: Block, width: int) -> Iterator[RenderableType]:

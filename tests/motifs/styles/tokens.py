@@ -448,3 +448,11 @@ def mixing_of_tokens() -> Model:
     z = layers.EinsumDense("btc,ts->bsc", output_shape=(32, WIDTH), activation="gelu")(y)
     z = layers.EinsumDense("bsc,st->btc", output_shape=(WIDTH, WIDTH))(z)
     return Model(x, layers.Add()([y, z]))
+
+
+@style(transformer_mlp=1, attention_projection=1)
+def one_token_at_a_time() -> Model:
+    """Decoding: a sequence of one token is a sequence."""
+    x = Input((1, WIDTH))
+    y = x + self_attention(layers.LayerNormalization()(x))
+    return Model(x, y + mlp(layers.LayerNormalization()(y)))
