@@ -390,3 +390,17 @@ def test_what_is_not_known_goes_with_what_is_cut_or_spliced_away() -> None:
     (bent,) = (n.outputs[0] for n in graph.nodes if n.op == "opaque")
     (before,) = graph.producer[bent].operands
     assert figures(splice(graph, [Patch(replace={bent: before})])).at_least == frozenset()
+
+
+def test_a_block_with_a_sorting_activation_is_a_lower_bound() -> None:
+    """Sparsemax is an activation; its plain form without it is exact."""
+
+    def build() -> keras.Model:
+        x = square(8, 32)
+        y = layers.Conv2D(8, 1, activation="sparsemax")(x)
+        y = layers.Conv2D(8, 3, padding="same", activation="relu")(y)
+        return keras.Model(x, layers.Add()([x, layers.Conv2D(32, 1)(y)]))
+
+    (block,) = made(build).blocks
+    assert (block.motif, block.cost.at_least) == ("bottleneck", frozenset({"flops"}))
+    assert block.baselines[0].cost.at_least == frozenset()

@@ -488,12 +488,3 @@ def global_context() -> Model:
     y = layers.Conv2D(4, 1)(layers.Reshape((1, 1, 16))(context))
     y = layers.Conv2D(16, 1)(layers.ReLU()(layers.LayerNormalization()(y)))
     return Model(x, layers.Add()([x, y]))
-
-
-@style(bottleneck=1)
-def sparse_activations() -> Model:
-    """An activation that sorts is an activation."""
-    x = Input((6, 5, 16))
-    z = layers.Conv2D(4, 1, activation="sparsemax")(x)
-    z = layers.Conv2D(4, 3, padding="same", activation="relu")(z)
-    return Model(x, layers.Add()([x, layers.Conv2D(16, 1)(z)]))
