@@ -61,7 +61,7 @@ def _judged(k: Skeleton, chain: _Chain, inner: tuple[int, ...]) -> Match | Miss:
         "add": (end.index,),
     }
     sizes = {
-        **mix_sizes(k, chain, ("in_channels", "width", "spatial", "out_channels")),
+        **mix_sizes(chain, ("in_channels", "width", "spatial", "out_channels")),
         "groups": spatial.mix.groups,
         "kernel": max(spatial.mix.kernel),
         "stride": reduce.mix.stride * spatial.mix.stride * expand.mix.stride,

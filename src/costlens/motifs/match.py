@@ -206,7 +206,7 @@ def channels_of(k: Skeleton, value: str) -> int:
     return count
 
 
-def mix_sizes(k: Skeleton, units: Sequence[Unit], names: Sequence[str]) -> Mapping[str, int]:
+def mix_sizes(units: Sequence[Unit], names: Sequence[str]) -> Mapping[str, int]:
     """Input channels of the first unit, then the output channels of each, under these names."""
     sizes = [units[0].mix.cin if units[0].mix else 0, *(u.mix.cout if u.mix else 0 for u in units)]
     return dict(zip(names, sizes, strict=True))
