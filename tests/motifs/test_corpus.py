@@ -60,8 +60,10 @@ def all_variants(model: keras.Model) -> dict[str, Counts]:
 def application(name: str) -> keras.Model:
     """The application at its default size."""
     options: dict[str, Any] = {"weights": None}
+    first = keras.config.image_data_format() == "channels_first"
+    if first and name.startswith("EfficientNetV2"):  # Keras 3.8 rescales channels last only
+        options["include_preprocessing"] = False
     if name.startswith("MobileNetV3"):  # which leaves its size open
-        first = keras.config.image_data_format() == "channels_first"
         options["input_shape"] = (3, 224, 224) if first else (224, 224, 3)
     return getattr(keras.applications, name)(**options)
 
