@@ -259,6 +259,13 @@ MARK = "~"
 """Sets what a plain form adds apart from what the model has."""
 
 
+def kernel_name(k: Skeleton, unit: Unit, taps: int) -> str:
+    """What a convolution with one size for all axes is called on a unit's map."""
+    value = k.graph.values[unit.links[0].value]
+    rank = value.rank - 1 - len(k.axes[unit.links[0].value])
+    return f"{taps}-tap convolution" if rank == 1 else "×".join([str(taps)] * rank)
+
+
 def own(unit: Unit) -> str:
     """The name of a layer that a plain form has beside one of the model's."""
     return own_layer(unit.node)

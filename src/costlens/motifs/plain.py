@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from costlens.motifs.draft import Draft
+from costlens.motifs.draft import Draft, kernel_name
 from costlens.motifs.match import Form, Found, Match
 from costlens.motifs.roles import feeds_spatial, role_of
 from costlens.motifs.skeleton import Skeleton, Unit
@@ -15,12 +15,14 @@ def plain(k: Skeleton, found: Found, unit: Unit) -> tuple[Match, Form] | None:
     map before the pooling. Any other: a k×k of the same channels and stride. None on other maps
     of one position, where there are no neighbours to look at.
     """
+    role, readers = role_of(k, found, unit).id, feeds_spatial(k, unit)
     try:
-        if unit.point:
+        if unit.point and role == "classifier head":
             squeeze = k.source(unit)
             return _around(squeeze, unit), _unpooled(k, unit, squeeze)
-        readers = feeds_spatial(k, unit)
-        if readers and role_of(k, found, unit).id == "dimension reduction":
+        if unit.point:
+            return None
+        if readers and role == "dimension reduction":
             return _around(unit, *readers), _unreduced(k, unit, readers)
         return _around(unit), _widened(k, unit)
     except ValueError:
@@ -55,9 +57,7 @@ def _widened(k: Skeleton, unit: Unit) -> Form:
     taps = kernel_beside(k, unit)
     draft = Draft(k)
     draft.swap(unit, draft.conv(unit.links[0].value, unit, unit.mix.cout, kernel=taps))
-    rank = len(next(iter(draft.patch().weights.values())).type.shape) - 2
-    name = f"{taps}-tap convolution" if rank == 1 else "×".join([str(taps)] * rank)
-    return Form(f"{name} of the same channels", draft.patch())
+    return Form(f"{kernel_name(k, unit, taps)} of the same channels", draft.patch())
 
 
 def kernel_beside(k: Skeleton, unit: Unit) -> int:

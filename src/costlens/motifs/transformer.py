@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from costlens.ir.edit import Patch
-from costlens.motifs.draft import Draft, own
+from costlens.motifs.draft import Draft, kernel_name, own
 from costlens.motifs.match import Form, Found, Match, Miss, Motif, is_pointwise, residual
 from costlens.motifs.skeleton import Link, Skeleton, Unit
 
@@ -86,7 +86,8 @@ def _taps(k: Skeleton, points: list[Unit]) -> Form:
     for unit in points:
         assert unit.mix
         draft.swap(unit, draft.conv(unit.links[0].value, unit, unit.mix.cout, kernel=_TAPS))
-    return Form(f"{_TAPS}-tap convolutions", draft.patch(), "the plain form of every 1×1 in it")
+    name = kernel_name(k, points[0], _TAPS)
+    return Form(f"{name}s", draft.patch(), "the plain form of every 1×1 in it")
 
 
 def resize_mlp(k: Skeleton, match: Match, width: int) -> Patch:
