@@ -222,27 +222,33 @@ def test_every_takes_a_gated_inverted_residual_once() -> None:
 
 def overlapping() -> keras.Model:
     """A shuffle unit whose depthwise convolution and ungrouped, linear 1×1 are an inverted residual
-    of expansion 1 as well: both motifs' definitions hold, on common layers."""
+    of expansion 1 as well, as one with an expansion follows: both motifs' definitions hold, on
+    common layers."""
     x = square(14, 24)
     y = layers.ReLU()(layers.Conv2D(24, 1, groups=3)(x))
     y = layers.Reshape((14, 14, 3, 8))(y)
     y = layers.Reshape((14, 14, 24))(layers.Permute((1, 2, 4, 3))(y))
     y = layers.ReLU()(layers.DepthwiseConv2D(3, padding="same")(y))
     y = layers.Conv2D(24, 1)(y)
-    return keras.Model(x, layers.Conv2D(8, 3, padding="same")(y))
+    z = layers.DepthwiseConv2D(3, padding="same", activation="relu")(
+        layers.Conv2D(96, 1, activation="relu")(y)
+    )
+    return keras.Model(x, layers.Conv2D(8, 1)(z))
 
 
 def test_overlapping_blocks_are_never_both_made_plain() -> None:
     """The larger one is; the combined figure is one splice, never a sum of two savings."""
     found = made(overlapping)
-    (unit,), (inverted,) = of(found, "grouped_pointwise"), of(found, "inverted_residual")
+    (unit,), (inverted, after) = of(found, "grouped_pointwise"), of(found, "inverted_residual")
     assert {n.name for n in unit.nodes} & {n.name for n in inverted.nodes}
     every = found.savings.every
-    assert every is not None and every.blocks == 1
-    alone = totals(found, "grouped_pointwise")["ungrouped"]
-    assert every.baseline.cost == alone.baseline.cost
+    assert every is not None and every.blocks == 2
+    alone = totals(found, "grouped_pointwise")["ungrouped"].baseline.cost
     # Ungrouped the first 1×1 has 24·24 weights on 14² positions in place of a third of them.
-    assert every.baseline.cost.macs - found.totals.macs == 14 * 14 * (576 - 192)
+    assert alone.macs - found.totals.macs == 14 * 14 * (576 - 192)
+    # The one that lies apart goes by a 3×3 of 24 to 8 channels in place of 24·96 + 9·96 + 96·8.
+    assert every.baseline.cost.macs - alone.macs == 14 * 14 * (9 * 24 * 8 - 3_936)
+    assert not {n.name for n in after.nodes} & {n.name for n in unit.nodes}
 
 
 def test_every_joins_motifs_that_lie_apart() -> None:
@@ -404,3 +410,37 @@ def test_a_block_with_a_sorting_activation_is_a_lower_bound() -> None:
     (block,) = made(build).blocks
     assert (block.motif, block.cost.at_least) == ("bottleneck", frozenset({"flops"}))
     assert block.baselines[0].cost.at_least == frozenset()
+
+
+def shared_keys() -> keras.Model:
+    """Multi-query attention (arXiv:1911.02150) head by head: one key and one value for three."""
+    x = keras.Input((10, 12))
+    key, value = layers.Dense(4, name="k")(x), layers.Dense(4, name="v")(x)
+    heads = []
+    for i in range(3):
+        query = layers.Dense(4, name=f"q{i}")(x)
+        weights = keras.ops.softmax(keras.ops.matmul(query, keras.ops.transpose(key, (0, 2, 1))))
+        heads.append(keras.ops.matmul(weights, value))
+    return keras.Model(x, layers.Concatenate()(heads))
+
+
+def test_what_blocks_share_is_made_plain_once() -> None:
+    """Five projections of 10 · 12 · 4 MACs; a kernel of three taps takes three times as many."""
+    found = made(shared_keys)
+    assert len(of(found, "attention_projection")) == 3
+    (line,) = lines(found, "attention_projection")
+    (plain,) = line.baselines
+    assert (line.cost.macs, plain.cost.macs) == (5 * 480, 3 * 5 * 480)
+    total = totals(found, "attention_projection")["3-tap convolutions"]
+    assert total.baseline.cost.macs == found.totals.macs + 2 * 5 * 480
+    assert total.baseline.cost.params == found.totals.params + 2 * 5 * 48
+
+
+def test_a_total_says_how_many_blocks_have_its_form() -> None:
+    """The first block of MobileNetV2 has no expansion that could be fused (arXiv:1801.04381)."""
+    found = totals(study("keras.applications:MobileNetV2"), "inverted_residual")
+    assert {name: total.blocks for name, total in found.items()} == {
+        "k×k at the expanded width": 17,
+        "fused": 16,
+        "one k×k, not expanded": 17,
+    }

@@ -138,6 +138,16 @@ def test_nothing_found_is_said(costlens: Costlens) -> None:
     assert costlens("savings", "twins.py:a").code == 0
 
 
+def test_an_unknown_layer_is_told(costlens: Costlens) -> None:
+    result = costlens("savings", "odd.py", "--format", "json")
+    assert result.code == 0 and "lower bounds; the first: odd: Odd is a custom layer" in result.err
+    data = json.loads(result.out)
+    assert data["coverage"]["complete"] is False
+    assert "macs" in data["savings"]["model"]["at_least"]
+    assert costlens("savings", "odd.py", "--strict", "--quiet").code == 3
+    assert "% of the MACs that are known" in costlens("savings", "odd.py").out
+
+
 def test_misses(costlens: Costlens) -> None:
     text = """
 import keras

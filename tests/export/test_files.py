@@ -11,12 +11,15 @@ from xml.etree import ElementTree
 import networkx as nx
 import pytest
 
+import costlens
 from costlens.errors import InputError
 from costlens.export.files import FORMATS, writer
 from costlens.export.mermaid import escaped
 from costlens.study import Study
 from costlens.units import printable
 from tests.analysis.sketch import Sketch, dense
+from tests.motifs.styles import STYLES
+from tests.oracles.traced import build_abstractly
 from tests.report.names import NAMES, awkward
 
 Net = nx.MultiDiGraph
@@ -181,3 +184,11 @@ def test_a_graph_with_nothing_in_it_is_still_a_file() -> None:
     net = s.study(s.input((1,))).to_networkx("layer")
     for suffix, write in FORMATS.items():
         assert "image" in write(net), suffix
+
+
+def test_blocks_that_a_way_leaves_and_enters_again_stay_apart() -> None:
+    """Attention written with layers: its products lie between its projections."""
+    study = costlens.analyze(build_abstractly(STYLES["attention_by_hand"].build))
+    net = study.to_networkx("block")
+    assert nx.is_directed_acyclic_graph(net)
+    assert sum(data["macs"] for _, data in net.nodes(data=True)) == study.totals.macs

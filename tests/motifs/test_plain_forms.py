@@ -336,15 +336,16 @@ def study(build: Callable[..., keras.Model], *args: Any) -> Study:
     return costlens.analyze(build_abstractly(build, *args))
 
 
-def forms_of(found: Study, motif: str) -> dict[str, Baseline]:
-    """The plain forms of the one block of a motif."""
-    (block,) = (block for block in found.blocks if block.motif == motif)
+def forms_of(found: Study, motif: str, blocks: int = 1) -> dict[str, Baseline]:
+    """The plain forms of the first of so many blocks of a motif."""
+    block, *others = (block for block in found.blocks if block.motif == motif)
+    assert len(others) == blocks - 1
     return {baseline.name: baseline for baseline in block.baselines}
 
 
-def compare(found: Study, motif: str, wanted: Forms, *aside: str) -> None:
-    """All plain forms of the one block, figures in ``aside`` left out."""
-    forms = forms_of(found, motif)
+def compare(found: Study, motif: str, wanted: Forms, *aside: str, blocks: int = 1) -> None:
+    """All plain forms of the first of so many blocks, figures in ``aside`` left out."""
+    forms = forms_of(found, motif, blocks)
     assert set(forms) == set(wanted)
     wrong = {
         name: rest
@@ -623,9 +624,16 @@ def mbconv(form: str, expansion: int, stride: int) -> keras.Model:
 
 
 def followed(build: Callable[..., keras.Model], *args: Any) -> keras.Model:
-    """A block that leads on: a 3×3 after it, which is not part of it."""
+    """A block within its network: an inverted residual of another width after it."""
     model = build(*args)
-    return keras.Model(model.input, layers.Conv2D(8, 3, padding="same")(model.output))
+    return keras.Model(model.input, another(model.output))
+
+
+def another(x: Any) -> Any:
+    """A plain MobileNetV2 block of stride 2 (arXiv:1801.04381)."""
+    y = layers.Conv2D(30, 1, activation="relu")(x)
+    y = layers.DepthwiseConv2D(3, strides=2, padding="same", activation="relu")(y)
+    return layers.Conv2D(10, 1)(y)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -641,7 +649,8 @@ def test_mbconv(expansion: int, stride: int) -> None:
     }
     if expansion > 1:
         wanted["fused"] = plain(swish + gate, mbconv, "fused", expansion, stride)
-    compare(study(followed, mbconv, "block", expansion, stride), "inverted_residual", wanted)
+    found = study(followed, mbconv, "block", expansion, stride)
+    compare(found, "inverted_residual", wanted, blocks=2)
 
 
 def strided_fused(form: str) -> keras.Model:
@@ -674,12 +683,11 @@ def test_strided_fused_inverted_residual() -> None:
 
 
 def stem_and(build: Callable[..., keras.Model], channels: int) -> keras.Model:
-    """The block within a network: a depthwise convolution before it, a pool and scores after."""
+    """The block within a network: a depthwise convolution and a pool before it, another after."""
     x = square(16, channels)
     y = layers.DepthwiseConv2D(3, padding="same")(x)
     y = layers.MaxPooling2D(2, strides=1, padding="same")(y)
-    y = build("block")(y)
-    return keras.Model(x, layers.Conv2D(8, 3, padding="same")(y))
+    return keras.Model(x, another(build("block")(y)))
 
 
 def scaled_convnext(form: str) -> keras.Model:
@@ -1057,3 +1065,32 @@ def test_depth() -> None:
     assert baseline.own.depth == baseline.cost.depth == 1
     assert baseline.own.depth_per_gmac == round(1e9 / 262_144, 3)
     assert baseline.cost.depth_per_gmac == round(1e9 / 2_359_296, 3)
+
+
+def of_one_kernel() -> keras.Model:
+    """A 1×1 beside a 1×7, and a strided one before a 3×3."""
+    x = square(16, 8)
+    y = layers.Conv2D(8, (1, 7), padding="same", activation="relu")(x)
+    y = layers.Conv2D(10, 1, name="mix")(y)
+    y = layers.MaxPooling2D(1)(y)
+    y = layers.Conv2D(4, 1, strides=2, name="reduce")(y)
+    return keras.Model(x, layers.Conv2D(6, 3, padding="same", activation="relu")(y))
+
+
+def test_a_kernel_and_a_stride_are_those_of_the_neighbours() -> None:
+    found = {each.path: each.baseline for each in study(of_one_kernel).pointwise}
+    mix, reduce = found["mix"], found["reduce"]
+    assert mix is not None and mix.name == "1×7 of the same channels"
+    assert mix.cost.macs == 16 * 16 * 7 * 8 * 10
+    assert reduce is not None and reduce.name == "its readers on the unreduced map"
+    assert reduce.cost.macs == 8 * 8 * 9 * 10 * 6
+
+
+def test_a_separable_convolution_with_its_stride_in_the_1x1() -> None:
+    def build() -> keras.Model:
+        x = square(16, 8)
+        y = layers.DepthwiseConv2D(3, padding="same")(x)
+        return keras.Model(x, layers.Conv2D(12, 1, strides=2)(y))
+
+    (baseline,) = forms_of(study(build), "depthwise_separable").values()
+    assert baseline.cost.macs == 8 * 8 * 9 * 8 * 12

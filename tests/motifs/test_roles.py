@@ -85,8 +85,10 @@ ROLE_COUNTS = {
     # 8 fire modules; conv10 gives the classes, which are then averaged
     "squeezenet": {"dimension reduction": 8, "expansion": 8, "classifier head": 1},
     "transformer_block": {"attention projection": 4, "token-wise MLP": 2},
+    # each 1×1 gives 4 · 32 channels, and the first two of the network read 64 and 96
     "keras.applications:DenseNet121": {
-        "dimension reduction": 58,
+        "dimension reduction": 56,
+        "expansion": 2,
         "transition": 3,
         "classifier head": 1,
     },
@@ -203,3 +205,63 @@ def test_shares_are_parts_of_the_totals() -> None:
     by_layer = {row.path: row for row in study.layers}
     for each in study.pointwise:
         assert (each.macs, each.params) == (by_layer[each.path].macs, by_layer[each.path].params)
+
+
+def modulated() -> keras.Model:
+    """A residual block whose branch takes in an embedding, as in diffusion models."""
+    x, t = Input((8, 8, 8)), Input((6,))
+    y = conv(x, 16, 3) + layers.Reshape((1, 1, 16))(layers.Dense(16)(t))
+    y = layers.Conv2D(16, 3, padding="same")(layers.ReLU()(y))
+    return Model([x, t], layers.Add()([y, layers.Conv2D(16, 1, name="short")(x)]))
+
+
+def skipped() -> keras.Model:
+    """A skip of a U-Net that is added: the other way goes down and up again."""
+    x = conv(image := Input((8, 8, 4)), 8, 3)
+    y = layers.UpSampling2D()(conv(layers.MaxPooling2D()(x), 16, 3))
+    merged = layers.Add()([layers.Conv2D(16, 1, name="skip")(x), y])
+    return Model(image, conv(merged, 4, 3))
+
+
+def merged() -> keras.Model:
+    """The last 1×1 of a network whose result is added to something is no score."""
+    x = conv(image := Input((8, 8, 4)), 8, 3)
+    return Model(image, layers.Add()([x, layers.Conv2D(8, 1, name="last")(conv(x, 6, 3))]))
+
+
+@pytest.mark.parametrize(
+    ("build", "layer", "role"),
+    [
+        (modulated, "short", "projection shortcut"),
+        (skipped, "skip", "expansion"),
+        (merged, "last", "expansion"),
+    ],
+)
+def test_the_way_that_a_1x1_stands_on(
+    build: Callable[[], keras.Model], layer: str, role: str
+) -> None:
+    assert roles(study_of(build))[layer] == role
+
+
+def test_the_entry_of_a_block_that_widens_is_an_expansion() -> None:
+    """RegNet's block (arXiv:2003.13678, figure 4) where the width changes from 8 to 12."""
+
+    def build() -> keras.Model:
+        x = Input((8, 8, 8))
+        y = conv(layers.Conv2D(12, 1, activation="relu", name="entry")(x), 12, 3)
+        y = layers.Conv2D(12, 1)(y)
+        return Model(x, layers.Add()([y, layers.Conv2D(12, 1, name="short")(x)]))
+
+    found = study_of(build)
+    assert [block.motif for block in found.blocks] == ["bottleneck"]
+    assert roles(found)["entry"] == "expansion"
+
+
+def test_towers_of_dense_layers_on_pooled_vectors_are_no_1x1s() -> None:
+    def build() -> keras.Model:
+        ids = Input((7,), dtype="int32")
+        x = layers.GlobalAveragePooling1D()(layers.Embedding(50, 8)(ids))
+        tower = layers.Dense(8)(layers.Dense(16, activation="relu")(x))
+        return Model(ids, layers.Dot(axes=1)([tower, layers.Dense(8, name="other")(x)]))
+
+    assert not study_of(build).pointwise

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from costlens.analysis.figures import Figures, figures, ratio, saved
+from costlens.analysis.figures import Figures, figures, ratio, worse
 from costlens.ir.edit import Patch, splice, subgraph
 from costlens.ir.graph import Graph, Node
 from costlens.motifs.catalogue import MOTIFS, forms
@@ -125,15 +125,9 @@ def _layers(k: Skeleton, units: Sequence[int]) -> tuple[str, ...]:
 
 def _worse(own: Figures, made: Sequence[Baseline]) -> str:
     """What a block takes more of than a plain form of it, in a sentence each."""
-    names = {"params": "parameters", "macs": "MACs", "bytes_moved": "memory traffic"}
     found = []
     for plain in made:
-        more = [
-            f"{names[field]} (+{-share * 100:,.0f} %)"
-            for field in names
-            if (share := saved(getattr(plain.cost, field), getattr(own, field))) is not None
-            and share < -0.005
-        ]
+        more = [f"{words} (+{100 * n:,.0f} %)" for words, n in worse(own, plain.cost).items()]
         if more:
             found.append(f"Takes more {', '.join(more)} than {plain.name}.")
     return " ".join(found)
@@ -190,4 +184,6 @@ def _distinct(labels_: Sequence[str], motifs: Sequence[str]) -> list[str]:
 def misses(k: Skeleton, found: Found) -> Iterator[NearMiss]:
     """The near misses, by layer."""
     for miss in found.misses:
-        yield NearMiss(miss.motif, k.units[miss.unit].node.origin.layer, miss.reason)
+        origin = k.units[miss.unit].node.origin
+        path = origin.layer if origin.call <= 1 else f"{origin.layer}#{origin.call}"
+        yield NearMiss(miss.motif, path, miss.reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from costlens.analysis.rows import calls, leaving, written
@@ -90,3 +91,16 @@ def ratio(plain: int, block: int) -> float | None:
 def saved(plain: int, block: int) -> float | None:
     """The share of the plain form's figure that a block saves (negative: it takes more)."""
     return round(1 - block / plain, 6) if plain else None
+
+
+def worse(own: Figures, plain: Figures) -> Mapping[str, float]:
+    """What a block takes over half a percent more of than its plain form, and how much more."""
+    found = {}
+    for field, words in _WEIGHED.items():
+        share = saved(getattr(plain, field), getattr(own, field))
+        if share is not None and share < -0.005:
+            found[words] = -share
+    return found
+
+
+_WEIGHED = {"params": "parameters", "macs": "MACs", "bytes_moved": "memory traffic"}

@@ -12,8 +12,9 @@ from costlens.analysis.tree import share
 from costlens.cost.cost import Cost
 from costlens.ir.edit import subgraph
 from costlens.ir.graph import Node
+from costlens.motifs.draft import NoFit
 from costlens.motifs.match import Found, region
-from costlens.motifs.plain import plain
+from costlens.motifs.plain import plain as plain_form
 from costlens.motifs.roles import ROLES, rejected, role_of
 from costlens.motifs.skeleton import Skeleton, Unit
 
@@ -25,7 +26,8 @@ class Pointwise:
     kernel, and ``params`` with its bias (0 both on later calls of a layer).
 
     ``block`` is the path of the block that it belongs to; ``rejected`` says for each role that it
-    does not have why not; ``baseline`` is its plain form where it belongs to no block.
+    does not have why not. Outside blocks ``baseline`` is its plain form, or ``no_baseline`` says
+    why there is none.
     """
 
     path: str
@@ -45,12 +47,14 @@ class Pointwise:
     block: str | None
     rejected: tuple[tuple[str, str], ...]
     baseline: Baseline | None
+    no_baseline: str
 
 
 def pointwise(
     k: Skeleton, found: Found, costs: Sequence[Cost], blocks: Sequence[Block]
 ) -> tuple[Pointwise, ...]:
-    """All 1×1s in execution order."""
+    """All 1×1s in execution order. A dense layer on a pooled vector is one where it gates a map or
+    leads to scores, and not in the middle of a network of such layers."""
     cost_of = {node.name: cost for node, cost in zip(k.graph.nodes, costs, strict=True)}
     total = sum(cost.macs for cost in costs)
     home: dict[int, str] = {}
@@ -58,9 +62,20 @@ def pointwise(
         for at in block.match.units:
             home.setdefault(at, block.path)
     seen: set[str] = set()
+    listed = [unit for unit in k.pointwise if not _vector(k, unit) or _ends(k, found, unit)]
     return tuple(
-        _one(k, found, unit, cost_of[unit.node.name], total, home, seen) for unit in k.pointwise
+        _one(k, found, unit, cost_of[unit.node.name], total, home, seen) for unit in listed
     )
+
+
+def _vector(k: Skeleton, unit: Unit) -> bool:
+    """Whether a 1×1 reads a vector, the positions of its map pooled away."""
+    value = unit.links[0].value
+    return k.graph.values[value].rank == 1 + len(k.axes[value])
+
+
+def _ends(k: Skeleton, found: Found, unit: Unit) -> bool:
+    return role_of(k, found, unit).id in ("channel attention", "classifier head")
 
 
 def _one(
@@ -75,6 +90,7 @@ def _one(
     mix, node = unit.mix, unit.node
     assert mix is not None
     kernel, bias = weights_of(k, node)
+    plain, why = (None, "") if unit.index in home else _plain(k, found, unit)
     new = [sum(k.graph.weights[v].params for v in ids if v not in seen) for ids in (kernel, bias)]
     seen.update(kernel, bias)
     return Pointwise(
@@ -94,7 +110,8 @@ def _one(
         share_macs=share(cost.macs, total),
         block=home.get(unit.index),
         rejected=rejected(k, found, unit),
-        baseline=None if unit.index in home else _plain(k, found, unit),
+        baseline=plain,
+        no_baseline=why,
     )
 
 
@@ -126,13 +143,13 @@ def _roots(k: Skeleton, values: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def _plain(k: Skeleton, found: Found, unit: Unit) -> Baseline | None:
-    made = plain(k, found, unit)
-    if made is None:
-        return None
-    around, form = made
+def _plain(k: Skeleton, found: Found, unit: Unit) -> tuple[Baseline | None, str]:
+    try:
+        around, form = plain_form(k, found, unit)
+    except NoFit as why:
+        return None, str(why)
     part = subgraph(k.graph, region(k, around))
-    return baseline(part, figures(part), form.name, form.patch, form.note)
+    return baseline(part, figures(part), form.name, form.patch, form.note), ""
 
 
 @dataclass(frozen=True, slots=True)

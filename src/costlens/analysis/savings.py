@@ -66,7 +66,7 @@ def savings(graph: Graph, blocks: Sequence[Block]) -> Savings:
     order = {node.name: index for index, node in enumerate(graph.nodes)}
     lines = tuple(_line(graph, order, same) for same in alike.values())
     totals = [
-        Total(motif.id, len(same), plain)
+        Total(motif.id, sum(plain.name in _names(block) for block in same), plain)
         for motif in MOTIFS
         if (same := [block for block in blocks if block.motif == motif.id])
         for plain in _plains(graph, same)
@@ -80,7 +80,7 @@ _VARIES = frozenset({"in_channels", "stride", "multiplier"})
 def _kind(block: Block) -> tuple[object, ...]:
     """What two blocks have in common that stand on one line."""
     sizes = tuple(item for item in block.sizes.items() if item[0] not in _VARIES)
-    return (block.motif, sizes, tuple(plain.name for plain in block.baselines))
+    return (block.motif, sizes, tuple(_names(block)))
 
 
 def _line(graph: Graph, order: Mapping[str, int], same: Sequence[Block]) -> Line:
@@ -92,13 +92,18 @@ def _line(graph: Graph, order: Mapping[str, int], same: Sequence[Block]) -> Line
 
 def _plains(part: Graph, same: Sequence[Block]) -> list[Plain]:
     """The part with all these blocks in each of their plain forms."""
-    names = dict.fromkeys(plain.name for block in same for plain in block.baselines)
+    widest = sorted(same, key=lambda block: -len(block.baselines))
+    names = dict.fromkeys(name for block in widest for name in _names(block))
     made = []
     for name in names:
         chosen = [plain for block in same for plain in block.baselines if plain.name == name]
         new = figures(splice(part, [plain.patch for plain in chosen]))
         made.append(Plain(name, new, chosen[0].note))
     return made
+
+
+def _names(block: Block) -> list[str]:
+    return [plain.name for plain in block.baselines]
 
 
 def _every(graph: Graph, blocks: Sequence[Block]) -> Total | None:

@@ -11,6 +11,7 @@ from costlens.analysis.blocks import Block
 from costlens.analysis.figures import Figures, figures
 from costlens.ir.edit import splice, subgraph
 from costlens.motifs.catalogue import BY_ID
+from costlens.motifs.draft import NoFit
 from costlens.motifs.skeleton import Skeleton
 
 RATIOS = (2, 4, 8, 16)
@@ -74,7 +75,7 @@ def sweep(k: Skeleton, block: Block) -> Sweep | None:
             Point(Fraction(base, width), width, at(width))
             for width in dict.fromkeys(_widths(base, unit, expands))
         )
-    except ValueError:
+    except NoFit:
         return None
     plain = block.baselines[-1] if expands else block.baselines[0]
     even = None if block.motif == "channel_attention" else _even(a, b, c - plain.macs, unit)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import check_writable, emit, progress, warn
+from costlens.cli.output import check_writable, emit, progress, warn, warn_unknown
 
 if TYPE_CHECKING:
     from costlens.study import Study
@@ -93,10 +93,4 @@ def _warn(studies: Sequence[Study], layer: str | None) -> None:
     for study in studies:
         if layer is not None and not select(study.layers, layer):
             warn(f"{study.graph.name}: no layer's path or type matches {layer}.")
-        unknown = study.coverage.unknown
-        if unknown:
-            calls = "1 op call is" if len(unknown) == 1 else f"{len(unknown):,} op calls are"
-            warn(
-                f"{study.graph.name}: {calls} not fully counted, so totals marked ≥ are lower "
-                f"bounds; the first: {unknown[0].layer}: {unknown[0].reason}."
-            )
+        warn_unknown(study)

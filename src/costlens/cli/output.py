@@ -10,9 +10,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from costlens.errors import InputError
 from costlens.units import printable
+
+if TYPE_CHECKING:
+    from costlens.study import Study
 
 
 def write_files(files: Mapping[Path, str]) -> None:
@@ -102,6 +106,17 @@ def discard_output() -> None:
 def warn(text: str) -> None:
     """One line on standard error, whatever it quotes."""
     print(f"costlens: {printable(text)}", file=sys.stderr)
+
+
+def warn_unknown(study: Study) -> None:
+    """Say that totals are lower bounds, where something is unknown."""
+    unknown = study.coverage.unknown
+    if unknown:
+        calls = "1 op call is" if len(unknown) == 1 else f"{len(unknown):,} op calls are"
+        warn(
+            f"{study.graph.name}: {calls} not fully counted, so totals marked ≥ are lower "
+            f"bounds; the first: {unknown[0].layer}: {unknown[0].reason}."
+        )
 
 
 @contextmanager

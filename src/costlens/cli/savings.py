@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import check_writable, emit, progress, warn
+from costlens.cli.output import check_writable, emit, progress, warn, warn_unknown
 from costlens.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,11 +35,12 @@ def add(commands: Any) -> None:
     )
     shown.add_argument("--misses", action="store_true", help="what looked like a block and is none")
     flags.add_output(parser, _SUFFIXES)
+    parser.add_argument("--strict", action="store_true", help="exit 3 where a figure is unknown")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Find, price, print."""
+    """Find, price, print; 3 where ``--strict`` finds an unknown."""
     from costlens.study import analyze
 
     form = flags.format_of(options, _SUFFIXES, "savings")
@@ -51,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     emit(_render(study, form, choice, options), options.output)
     if not options.quiet:
         _warn(study, choice)
-    return 0
+        warn_unknown(study)
+    return 3 if options.strict and not study.coverage.complete else 0
 
 
 def _choice(options: argparse.Namespace) -> Choice:
@@ -85,5 +87,5 @@ def _warn(study: Study, choice: Choice) -> None:
     if not choice.motifs:
         names |= {each.baseline.name for each in study.pointwise if each.baseline}
     if shown and choice.baseline is not None and not any(map(choice.shows, names)):
-        known = ", ".join(sorted(names))
+        known = ", ".join(sorted(names)) or "none"
         warn(f"{name}: no plain form's name has {choice.baseline!r}; there are: {known}.")

@@ -6,7 +6,7 @@ format takes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import networkx as nx
 
@@ -15,7 +15,7 @@ from costlens.analysis.rows import Row
 from costlens.analysis.tree import share
 from costlens.cost.cost import Cost
 from costlens.errors import InputError
-from costlens.ir.graph import Graph
+from costlens.ir.graph import Graph, Node
 from costlens.units import printable, shape
 
 LEVELS = ("op", "layer", "block")
@@ -41,7 +41,7 @@ def to_networkx(
     if level == "layer":
         return _grouped(graph, rows, {})
     if level == "block":
-        return _grouped(graph, rows, _homes(blocks()))
+        return _grouped(graph, rows, _homes(graph, blocks()))
     raise InputError("--level", f"{level!r} is not a level", f"Levels: {', '.join(LEVELS)}.")
 
 
@@ -106,14 +106,36 @@ def _grouped(graph: Graph, rows: Sequence[Row], homes: Mapping[str, Block]) -> n
     return made
 
 
-def _homes(blocks: Sequence[Block]) -> Mapping[str, Block]:
-    """The id of each row that a block holds, and the largest block that does."""
+def _homes(graph: Graph, blocks: Sequence[Block]) -> Mapping[str, Block]:
+    """The id of each row that a block holds, and the largest block that does.
+
+    A block that a way leaves and enters again stays apart, since one node for it would make a
+    cycle (attention written with layers: its products stand between its projections).
+    """
     homes: dict[str, Block] = {}
     for block in sorted(blocks, key=lambda block: -len(block.nodes)):
-        ids = {layer_id(node.origin.layer, node.origin.call) for node in block.nodes}
-        if ids.isdisjoint(homes):
+        ids = {_id(node) for node in block.nodes}
+        if ids.isdisjoint(homes) and _closed(graph, ids):
             homes.update(dict.fromkeys(ids, block))
     return homes
+
+
+def _id(node: Node) -> str:
+    return layer_id(node.origin.layer, node.origin.call)
+
+
+def _closed(graph: Graph, ids: Set[str]) -> bool:
+    """Whether nothing outside these rows depends on them and is needed by them."""
+    inside, outside = set[str](), set[str]()
+    for node in graph.nodes:
+        own = _id(node) in ids
+        if own and not outside.isdisjoint(node.operands):
+            return False
+        if own:
+            inside.update(node.outputs)
+        elif not (inside.isdisjoint(node.operands) and outside.isdisjoint(node.operands)):
+            outside.update(node.outputs)
+    return True
 
 
 def _home(row: str, homes: Mapping[str, Block]) -> str:
@@ -144,7 +166,9 @@ def _block(block: Block, rows: Sequence[Row], total_macs: int) -> Mapping[str, A
     }
     if block.baselines:
         plain = block.baselines[0]
-        made |= {"plain_form": plain.name, "plain_macs": plain.macs, "plain_params": plain.params}
+        made |= {"plain_form": plain.name, "plain_macs": plain.macs}
+        if block.params == made["params"]:  # not where another call has the parameters
+            made["plain_params"] = plain.params
     return made
 
 

@@ -32,26 +32,31 @@ class Patch:
 
 
 def splice(graph: Graph, patches: Iterable[Patch]) -> Graph:
-    """The graph with all patches applied at once.
+    """The graph with all patches applied at once; what two of them add alike is added once.
 
-    Raises GraphError where a value would be replaced by one of another type.
+    Raises GraphError where a value would be replaced by one of another type, or where two
+    patches add different nodes of one name.
     """
     values, weights = dict(graph.values), dict(graph.weights)
     replace: dict[str, str] = {}
     before: dict[str, list[Node]] = {}
+    added: dict[str, Node] = {}
     for patch in patches:
         values.update(patch.values)
         weights.update(patch.weights)
         replace.update(patch.replace)
         for anchor, node in patch.add:
-            before.setdefault(anchor, []).append(node)
+            if added.setdefault(node.name, node) != node:
+                raise GraphError(node.name, "two patches add nodes of this name")
+            if added[node.name] is node:
+                before.setdefault(anchor, []).append(node)
     for old in replace:
         new = _resolved(old, replace)
         if values[old] != values[new]:
             raise GraphError(old, f"is {values[old]}, and would be replaced by {values[new]}")
     nodes: list[Node] = []
     for node in graph.nodes:
-        nodes += [_reading(added, replace) for added in before.get(node.name, ())]
+        nodes += [_reading(new, replace) for new in before.get(node.name, ())]
         nodes.append(_reading(node, replace))
     outputs = tuple(_resolved(value, replace) for value in graph.outputs)
     return _pruned(graph, nodes, outputs, values, weights, replace)

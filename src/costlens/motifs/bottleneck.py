@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from costlens.ir.edit import Patch
-from costlens.motifs.draft import Draft, own, strides_of
+from costlens.motifs.draft import Draft, NoFit, own, strides_of
 from costlens.motifs.match import (
     Form,
     Found,
@@ -16,7 +16,6 @@ from costlens.motifs.match import (
     following,
     is_full,
     is_pointwise,
-    mix_sizes,
     residual,
 )
 from costlens.motifs.skeleton import Skeleton, Unit
@@ -61,13 +60,14 @@ def _judged(k: Skeleton, chain: _Chain, inner: tuple[int, ...]) -> Match | Miss:
         "add": (end.index,),
     }
     sizes = {
-        **mix_sizes(chain, ("in_channels", "width", "spatial", "out_channels")),
+        "in_channels": reduce.mix.cin,
+        "width": reduce.mix.cout,
+        "out_channels": expand.mix.cout,
         "groups": spatial.mix.groups,
         "kernel": max(spatial.mix.kernel),
         "stride": reduce.mix.stride * spatial.mix.stride * expand.mix.stride,
         "positions": k.positions(expand),
     }
-    del sizes["spatial"]
     return Match("bottleneck", parts, sizes, (end.index,))
 
 
@@ -94,7 +94,7 @@ def resize(k: Skeleton, match: Match, width: int) -> Patch:
     """The bottleneck at another inner width."""
     reduce, spatial, expand = _chain(k, match)
     if match.parts["inner_gate"]:
-        raise ValueError("its inner width is that of a gate too")
+        raise NoFit("its inner width is that of a gate too")
     assert spatial.mix
     draft = Draft(k)
     first = draft.again(reduce.links[0].value, reduce, width, own(reduce))

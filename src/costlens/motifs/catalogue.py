@@ -18,6 +18,7 @@ from costlens.motifs import (
     shuffle,
     transformer,
 )
+from costlens.motifs.draft import NoFit
 from costlens.motifs.match import Form, Found, Match, Motif
 from costlens.motifs.skeleton import Skeleton
 
@@ -60,5 +61,5 @@ def forms(k: Skeleton, match: Match) -> Iterator[Form]:
             yield next(made)
         except StopIteration:
             return
-        except ValueError:
+        except NoFit:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from costlens.ir.edit import Patch
-from costlens.motifs.draft import Draft, own
+from costlens.motifs.draft import Draft, NoFit, own
 from costlens.motifs.match import Form, Found, Match, Miss, Motif, is_pointwise
 from costlens.motifs.skeleton import Link, Skeleton, Unit
 
@@ -76,7 +76,7 @@ def forms(k: Skeleton, match: Match) -> Iterator[Form]:
 def resize(k: Skeleton, match: Match, width: int) -> Patch:
     """The gate with another inner width."""
     if len(match.parts["reduce"]) != 1:
-        raise ValueError("it squeezes twice")
+        raise NoFit("it squeezes twice")
     reduce, excite = (k.units[match.parts[part][0]] for part in ("reduce", "excite"))
     draft = Draft(k)
     x = draft.again(reduce.links[0].value, reduce, width, own(reduce))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from costlens.ir.edit import Patch
-from costlens.motifs.draft import Draft, own
+from costlens.motifs.draft import Draft, own, strides_of
 from costlens.motifs.match import Form, Found, Match, Miss, Motif, is_full, is_pointwise
 from costlens.motifs.skeleton import Skeleton, Unit
 
@@ -88,7 +88,8 @@ def forms(k: Skeleton, match: Match) -> Iterator[Form]:
     reduce, spatial = (k.units[match.parts[part][0]] for part in ("reduce", "spatial"))
     assert spatial.mix
     draft = Draft(k)
-    draft.swap(spatial, draft.conv(reduce.links[0].value, spatial, spatial.mix.cout, spatial))
+    x, strides = reduce.links[0].value, strides_of(reduce, spatial)
+    draft.swap(spatial, draft.conv(x, spatial, spatial.mix.cout, spatial, strides=strides))
     yield Form("k×k without the 1×1", draft.patch())
 
 

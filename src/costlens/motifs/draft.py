@@ -19,6 +19,10 @@ from costlens.motifs.axes import Axes
 from costlens.motifs.skeleton import Skeleton, Unit
 
 
+class NoFit(Exception):
+    """A plain form that these sizes do not allow, and why."""
+
+
 class Draft:
     """Collects the nodes and weights of one patch; values are ids, old or new."""
 
@@ -63,14 +67,14 @@ class Draft:
         It has the output positions of ``at`` (or of the value ``on``), the taps and dilation of
         ``like`` (or ``kernel``, one size for all axes), the strides of ``at`` (or ``strides``; ()
         is none), and the least padding that fits. ``layer`` names a layer of its own; without it
-        the convolution belongs to the layer of ``at``. Raises ValueError where none fits, as on
+        the convolution belongs to the layer of ``at``. Raises NoFit where none fits, as on
         vectors.
         """
         x = self._flat(x, at)
         axes = spatial_axes(self.type(x).rank, last := self.axes(x)[0] != 1)
         out = self._sizes(on or at.value)
         if not axes or len(out) != len(axes):
-            raise ValueError("no positions to slide over")
+            raise NoFit("no positions to slide over")
         model = like.mix if like else None
         taps = self._taps(model.kernel if model and kernel is None else kernel, len(axes))
         dilation = (model.dilation if model and kernel is None else ()) or (1,) * len(axes)
@@ -94,7 +98,7 @@ class Draft:
         node = like.node if like and layer else None
         made = self._emit("conv", (x, weight), attrs, at, layer, self.axes(x), node)
         if self._spatial(made, axes) != out:
-            raise ValueError(f"{self.type(made)} where {out} is wanted")
+            raise NoFit(f"{self.type(made)} where {out} is wanted")
         return made
 
     def again(self, x: str, at: Unit, cout: int, layer: str = "", groups: int = 1) -> str:
@@ -134,7 +138,7 @@ class Draft:
     def keep(self, nodes: Sequence[Node], start: str, x: str, at: Unit) -> str:
         """What trims a link, once more behind another value: from ``start``, now on ``x``.
 
-        Weights get the width of ``x``. Raises ValueError where a node cannot be had at that width.
+        Weights get the width of ``x``. Raises NoFit where a node cannot be had at that width.
         """
         old, new = self._width(start), self._width(x)
         now = {start: x}
@@ -173,7 +177,7 @@ class Draft:
         if len(axes) == 1 and axes[0] in (1, len(shape) - 1):
             return x
         if axes != tuple(range(len(shape) - len(axes), len(shape))):
-            raise ValueError("its channels are not the last axes")
+            raise NoFit("its channels are not the last axes")
         rest = shape[: len(shape) - len(axes)]
         merged = {"shape": (*rest, self._width(x))}
         return self._emit("reshape", (x,), merged, at, "", (len(rest),))
@@ -240,8 +244,12 @@ class Draft:
         like: Node | None = None,
     ) -> str:
         node = like or at.node
-        (type_,) = OPS[op].infer(tuple(self.type(v) for v in operands), attrs)
-        name = f"{node.name}{MARK}{len(self._add)}"
+        try:
+            (type_,) = OPS[op].infer(tuple(self.type(v) for v in operands), attrs)
+        except ValueError as error:
+            raise NoFit(str(error)) from error
+        taken = sum(added.name.startswith(f"{node.name}{MARK}{op}") for _, added in self._add)
+        name = f"{node.name}{MARK}{op}{taken or ''}"
         origin = Origin(node.origin.kind, layer, node.origin.call) if layer else node.origin
         self._values[name] = type_
         if axes:
@@ -259,11 +267,12 @@ MARK = "~"
 """Sets what a plain form adds apart from what the model has."""
 
 
-def kernel_name(k: Skeleton, unit: Unit, taps: int) -> str:
-    """What a convolution with one size for all axes is called on a unit's map."""
+def kernel_name(k: Skeleton, unit: Unit, kernel: Shape | int) -> str:
+    """What a convolution of this kernel (one size: for all axes) is called on a unit's map."""
     value = k.graph.values[unit.links[0].value]
     rank = value.rank - 1 - len(k.axes[unit.links[0].value])
-    return f"{taps}-tap convolution" if rank == 1 else "×".join([str(taps)] * rank)
+    taps = (kernel,) * rank if isinstance(kernel, int) else kernel
+    return f"{taps[0]}-tap convolution" if rank == 1 else "×".join(map(str, taps))
 
 
 def own(unit: Unit) -> str:
@@ -293,5 +302,5 @@ def _pads(size: int, out: int, taps: int, stride: int, dilation: int) -> tuple[i
     """The least padding, evenly split, that gives ``out`` positions."""
     total = max(0, (out - 1) * stride + (taps - 1) * dilation + 1 - size)
     if windows(size, taps, stride, dilation, (0, total)) != out:
-        raise ValueError(f"no padding takes {size} to {out} positions")
+        raise NoFit(f"no padding takes {size} to {out} positions")
     return total // 2, total - total // 2

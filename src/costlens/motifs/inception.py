@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from costlens.motifs.draft import Draft
+from costlens.motifs.draft import Draft, strides_of
 from costlens.motifs.match import (
     Form,
     Found,
@@ -78,7 +78,7 @@ def _why_not(k: Skeleton, end: Unit, start: int, inside: tuple[int, ...]) -> str
         return "its input itself is one of the maps that it concatenates"
     if sum(i in inside for i, _ in k.uses[start]) < 2:
         return "it has one branch"
-    return "" if _reducers(k, start, inside) else "no 1×1 stands before a k×k"
+    return "" if _reducers(k, start, inside) else "no 1×1 on its input is read by k×ks alone"
 
 
 def _match(k: Skeleton, end: Unit, start: int, inside: tuple[int, ...]) -> Match:
@@ -126,7 +126,9 @@ def forms(k: Skeleton, match: Match) -> Iterator[Form]:
             spatial = k.units[i]
             assert spatial.mix and reduce.mix
             x = reduce.links[0].value
-            draft.swap(spatial, draft.conv(x, spatial, spatial.mix.cout, spatial))
+            strides = strides_of(reduce, spatial)
+            made = draft.conv(x, spatial, spatial.mix.cout, spatial, strides=strides)
+            draft.swap(spatial, made)
     yield Form("naive module", draft.patch(), "a projection behind a pool stays")
 
 

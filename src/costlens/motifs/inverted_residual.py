@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from costlens.ir.edit import Patch
-from costlens.motifs.draft import Draft, own, strides_of
+from costlens.motifs.draft import Draft, NoFit, own, strides_of
 from costlens.motifs.match import (
     Form,
     Found,
@@ -22,14 +23,20 @@ from costlens.motifs.match import (
 from costlens.motifs.skeleton import Skeleton, Unit
 
 
+class _Candidate(NamedTuple):
+    """A block, and whether it is one by itself: else only where such a block reads it."""
+
+    match: Match
+    sure: bool
+
+
 def find(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
     """[1×1 →] activated depthwise → [gate →] linear 1×1."""
-    for spatial in k.mixes:
-        if is_depthwise(spatial):
-            yield from _judged(k, spatial)
+    judged = [each for spatial in k.mixes if is_depthwise(spatial) for each in _judged(k, spatial)]
+    return _accepted(k, judged, set())
 
 
-def _judged(k: Skeleton, spatial: Unit) -> Iterator[Match | Miss]:
+def _judged(k: Skeleton, spatial: Unit) -> Iterator[_Candidate | Miss]:
     project, activated, gate, _ = following(k, spatial)
     if project is None or not is_pointwise(project):
         return
@@ -45,22 +52,44 @@ def _judged(k: Skeleton, spatial: Unit) -> Iterator[Match | Miss]:
         why = "nothing bends what the depthwise convolution gives"
     elif path is None and all_activated(k, project):
         why = "its last 1×1 is activated: a depthwise separable convolution"
-    elif path is None and expand is None and not k.leads_on[project.index]:
-        why = "it ends the network without an expansion or a shortcut"
     elif expand is not None and expand.mix and expand.mix.cout < expand.mix.cin:
         why = "its first 1×1 reduces"
     if why:
         yield Miss("inverted_residual", project.index, why)
     else:
-        yield _match(k, expand, spatial, project, gate, path, end)
+        match = _match(k, expand, spatial, project, gate, path, end)
+        yield _Candidate(match, sure=path is not None or expand is not None)
 
 
 def _expansion(k: Skeleton, spatial: Unit) -> Unit | None:
-    """The activated 1×1 before a depthwise convolution, which nothing else reads."""
+    """The activated 1×1 before a depthwise convolution, which nothing else reads; that of a
+    separable convolution is none."""
     before = k.source(spatial)
-    if is_pointwise(before) and k.sole(before) is spatial and spatial.links[0].activated:
-        return before
-    return None
+    own_ = is_pointwise(before) and k.sole(before) is spatial and spatial.links[0].activated
+    return before if own_ and not is_depthwise(k.source(before)) else None
+
+
+def _accepted(
+    k: Skeleton, judged: Sequence[_Candidate | Miss], firsts: set[int]
+) -> Iterator[Match | Miss]:
+    """Blocks that are sure, and those that such a block reads (``firsts``: where these start)."""
+    made: list[Match | Miss] = []
+    for each in reversed(judged):
+        if isinstance(each, Miss):
+            made.append(each)
+            continue
+        match, project = each.match, each.match.parts["project"][0]
+        if each.sure or any(i in firsts for i, _ in k.uses[project]):
+            firsts.add(_first(match))
+            made.append(match)
+        else:
+            why = "it has neither a shortcut nor another such block after it"
+            made.append(Miss(match.motif, project, why))
+    return reversed(made)
+
+
+def _first(match: Match) -> int:
+    return (match.parts["expand"] or match.parts["spatial"])[0]
 
 
 def _match(
@@ -99,6 +128,7 @@ def _match(
 
 def find_fused(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
     """Activated k×k that expands → [gate →] linear 1×1 that contracts."""
+    judged: list[_Candidate | Miss] = []
     for spatial in k.mixes:
         if not is_full(spatial) or not spatial.mix or spatial.mix.cout <= spatial.mix.cin:
             continue
@@ -110,17 +140,14 @@ def find_fused(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
             continue
         end, _, _, last = following(k, project)
         path = residual(k, end, last, spatial.links[0].source)
-        why = ""
         if path is None and all_activated(k, project):
             why = "its 1×1 is activated"
-        elif path is None and not k.leads_on[project.index]:
-            why = "it ends the network"
-        elif path is None and k.source(spatial).kind == "input":
-            why = "it starts the network: a stem"
-        if why:
-            yield Miss("fused_inverted_residual", project.index, why)
+            judged.append(Miss("fused_inverted_residual", project.index, why))
         else:
-            yield _match(k, None, spatial, project, gate, path, end)
+            match = _match(k, None, spatial, project, gate, path, end)
+            judged.append(_Candidate(match, sure=path is not None))
+    firsts = {_first(match) for match in found.matches.get("inverted_residual", ())}
+    return _accepted(k, judged, firsts)
 
 
 def forms(k: Skeleton, match: Match) -> Iterator[Form]:
@@ -170,7 +197,7 @@ def resize(k: Skeleton, match: Match, width: int) -> Patch:
     spatial, project = (k.units[match.parts[part][0]] for part in ("spatial", "project"))
     at = match.one("expand")
     if at is None or match.parts["gate"]:
-        raise ValueError("its inner width is not one number")
+        raise NoFit("its inner width is not one number")
     expand = k.units[at]
     draft = Draft(k)
     x = draft.again(expand.links[0].value, expand, width, own(expand))
@@ -185,7 +212,8 @@ MOTIF = Motif(
     "inverted_residual",
     "Inverted residual (MBConv)",
     "a linear 1×1 projection after an activated depthwise k×k, behind an activated 1×1 that "
-    "expands (none at expansion 1); a gate and a shortcut where there are some",
+    "expands (none at expansion 1, where a shortcut or another such block has to follow); a gate "
+    "and a shortcut where there are some",
     "Sandler et al., MobileNetV2, CVPR 2018, arXiv:1801.04381",
     find,
     forms,
@@ -195,7 +223,8 @@ MOTIF = Motif(
 FUSED = Motif(
     "fused_inverted_residual",
     "Fused inverted residual (Fused-MBConv)",
-    "a linear 1×1 that contracts after an activated k×k that expands, within the network",
+    "a linear 1×1 that contracts after an activated k×k that expands, with a shortcut, or before "
+    "another such block",
     "Tan & Le, EfficientNetV2, ICML 2021, arXiv:2104.00298",
     find_fused,
     forms_fused,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -204,9 +204,3 @@ def channels_of(k: Skeleton, value: str) -> int:
     for axis in k.axes[value]:
         count *= shape[axis]
     return count
-
-
-def mix_sizes(units: Sequence[Unit], names: Sequence[str]) -> Mapping[str, int]:
-    """Input channels of the first unit, then the output channels of each, under these names."""
-    sizes = [units[0].mix.cin if units[0].mix else 0, *(u.mix.cout if u.mix else 0 for u in units)]
-    return dict(zip(names, sizes, strict=True))

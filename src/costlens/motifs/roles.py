@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from costlens.motifs.match import Found, all_activated, is_full, shortcut
+from costlens.motifs.match import Found, all_activated, is_full
 from costlens.motifs.skeleton import Skeleton, Unit
 
 Rule = Callable[[Skeleton, Found, Unit], str]
@@ -50,21 +50,32 @@ def _member(parts: Mapping[str, str], otherwise: str) -> Rule:
     return why_not
 
 
-def _projection(k: Skeleton, found: Found, unit: Unit) -> str:
-    """On the shorter way around a branch of contractions that ends in the same addition."""
+def _projection(k: Skeleton, found: Found, unit: Unit, most: int = 40) -> str:
+    """On the way around a branch of contractions that ends in the same addition.
+
+    The branch may take in something else too (a time embedding); a way that is resized goes
+    down and up a network, and is no branch of a block.
+    """
     end = k.sole(unit)
     if end is None or end.kind != "add":
         return "no addition alone reads it"
-    start = k.entries[end.index]
-    link = next(link for link in end.links if link.source == unit.index)
-    path = shortcut(k, link, start) if start >= 0 else None
-    if path is None:
-        return "the addition takes no other way from where it starts"
-    if sum(k.units[at].kind == "mix" for at in path) > 1:
-        return "it is not alone on its way to the addition"
-    inside = range(start + 1, end.index)
-    others = [k.units[i] for i in inside if i not in path and k.units[i].kind == "mix"]
-    return "" if others else "the other way has no contraction"
+    start = k.source(unit)
+    if start.kind == "pool" and k.sole(start) is unit:
+        start = k.source(start)
+    todo = [link.source for link in end.links if link.source != unit.index]
+    seen, mixes = set[int](), 0
+    while todo and len(seen) < most:
+        at = todo.pop(0)
+        other = k.units[at]
+        if at == start.index or at in seen or other.kind == "resize":
+            continue
+        seen.add(at)
+        mixes += other.mix is not None
+        todo += [link.source for link in other.links if link.source >= start.index]
+    reached = any(link.source == start.index for at in seen for link in k.units[at].links)
+    if not reached or not mixes:
+        return "no branch of contractions from what it reads ends in that addition"
+    return ""
 
 
 def _mlpconv(k: Skeleton, found: Found, unit: Unit) -> str:
@@ -99,6 +110,8 @@ def _head(k: Skeleton, found: Found, unit: Unit) -> str:
     if unit.mix.cout == 1 and k.source(unit).kind == "concat":
         return "it fuses maps into one channel"
     uses = k.uses[unit.index]
+    if any(k.units[i].kind in ("add", "multiply", "join", "product") for i, _ in uses):
+        return "what it gives is merged with something else"
     pooled = any(k.units[i].kind == "squeeze" for i, _ in uses)
     bounded = any(
         node.op == "softmax" or node.attrs.get("fn") in ("sigmoid", "softmax")
@@ -139,11 +152,8 @@ def _fusion(k: Skeleton, found: Found, unit: Unit) -> str:
 
 def _reduction(k: Skeleton, found: Found, unit: Unit) -> str:
     assert unit.mix
-    if _part(found, unit, _REDUCES):
-        return ""
-    if unit.mix.cout >= unit.mix.cin:
-        return "it gives no fewer channels than it takes"
-    return ""
+    most = unit.mix.cin + _part(found, unit, _REDUCES)
+    return "" if unit.mix.cout < most else "it gives no fewer channels than it takes"
 
 
 def _expansion(k: Skeleton, found: Found, unit: Unit) -> str:
@@ -249,7 +259,8 @@ ROLES: tuple[Role, ...] = (
     ),
     Role(
         "dimension reduction",
-        "gives fewer channels than it takes, so that what reads them costs less",
+        "gives fewer channels than it takes (as many, where it enters a block), so that what reads "
+        "them costs less",
         _reduction,
     ),
     Role("expansion", "gives more channels than it takes", _expansion),

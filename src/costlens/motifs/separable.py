@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from costlens.motifs.draft import Draft
+from costlens.motifs.draft import Draft, strides_of
 from costlens.motifs.match import Form, Found, Match, Miss, Motif, is_depthwise, is_pointwise
 from costlens.motifs.skeleton import Skeleton
 
@@ -43,8 +43,7 @@ def forms(k: Skeleton, match: Match) -> Iterator[Form]:
     spatial, point = (k.units[match.parts[part][0]] for part in ("depthwise", "pointwise"))
     draft = Draft(k)
     x, cout = spatial.links[0].value, match.sizes["out_channels"]
-    assert spatial.mix
-    strides = spatial.mix.strides
+    strides = strides_of(spatial, point)
     draft.swap(point, draft.conv(x, point, cout, spatial, strides=strides))
     yield Form("full k×k", draft.patch())
 

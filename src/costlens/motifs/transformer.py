@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from costlens.ir.edit import Patch
-from costlens.motifs.draft import Draft, kernel_name, own
+from costlens.motifs.draft import Draft, NoFit, kernel_name, own
 from costlens.motifs.match import Form, Found, Match, Miss, Motif, is_pointwise, residual
 from costlens.motifs.skeleton import Link, Skeleton, Unit
 
@@ -27,7 +27,9 @@ def find_mlp(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
             continue
         if not gated and not contract.links[0].activated:
             continue
-        yield _judged_mlp(k, contract, inner, expand)
+        made = _judged_mlp(k, contract, inner, expand)
+        if made is not None:
+            yield made
 
 
 def _gated(k: Skeleton, product: Unit) -> tuple[Unit, ...]:
@@ -44,13 +46,17 @@ def _gated(k: Skeleton, product: Unit) -> tuple[Unit, ...]:
     return ()
 
 
-def _judged_mlp(k: Skeleton, contract: Unit, inner: Unit, expand: tuple[Unit, ...]) -> Match | Miss:
+def _judged_mlp(
+    k: Skeleton, contract: Unit, inner: Unit, expand: tuple[Unit, ...]
+) -> Match | Miss | None:
     first = expand[0]
     assert first.mix and contract.mix
     width = contract.mix.cin
     start = first.links[0].source
     end = k.sole(contract)
     if residual(k, end, contract, start) != () or end is None:
+        if contract.mix.cout != first.mix.cin:
+            return None
         return Miss("transformer_mlp", contract.index, "no addition of its own input follows")
     if width < first.mix.cin:
         return Miss("transformer_mlp", contract.index, "its first 1×1 contracts: an adapter")
@@ -94,7 +100,7 @@ def resize_mlp(k: Skeleton, match: Match, width: int) -> Patch:
     """The block with another inner width."""
     expand = [k.units[at] for at in match.parts["expand"]]
     if len(expand) != 1 or match.parts["gate"]:
-        raise ValueError("its inner width is not one number")
+        raise NoFit("its inner width is not one number")
     contract = k.units[match.parts["contract"][0]]
     (first,) = expand
     draft = Draft(k)

@@ -44,7 +44,11 @@ def model_data(study: Results, rows: Sequence[Row] | None = None) -> dict[str, A
 
 def savings_data(study: Results, choice: Choice, misses: bool = False) -> dict[str, Any]:
     """What ``costlens savings`` shows: 1×1s and blocks, blocks together, and near misses."""
-    made: dict[str, Any] = {"schema": SCHEMA, "model": _model(study)}
+    made: dict[str, Any] = {
+        "schema": SCHEMA,
+        "model": _model(study),
+        "coverage": _coverage(study),
+    }
     if not choice.motifs:
         made |= lens_data.points(study)
     made["blocks"] = lens_data.blocks(study.blocks, choice)

@@ -98,11 +98,11 @@ def _said(plain: Baseline) -> str:
         if share is not None and times is not None:
             verb = "saves" if share >= 0 else "takes"
             more = "" if share >= 0 else " more"
-            amount = units.share(abs(share) if share >= 0 else -share)
+            amount = units.share(abs(share))
             made.append(
                 f"{verb} {units.exact(abs(b - a))} {words}{more} ({amount}; {units.factor(times)})"
             )
-    return f"Against it the block {', '.join(made)}." if made else ""
+    return f"Against it this {', '.join(made)}." if made else ""
 
 
 def _change(change: Change) -> tuple[Cell, ...]:
@@ -178,6 +178,8 @@ def _pointwise(study: Results, each: Pointwise) -> Section:
         Fact("Channels", "text", f"{each.in_channels} → {each.out_channels}"),
         Fact("Share of MACs", "share", each.share_macs),
     ]
+    if each.no_baseline:
+        facts.append(Fact("Plain form", "text", "none", each.no_baseline))
     if each.baseline is not None:
         facts.append(Fact("Plain form", "text", each.baseline.name, _said(each.baseline)))
     columns = (Column("Not", "text"), Column("Since", "text"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from costlens import units
-from costlens.analysis.figures import Figures, ratio, saved
+from costlens.analysis.figures import Figures, ratio, saved, worse
 from costlens.analysis.pointwise import Pointwise
 from costlens.analysis.savings import Line, Plain, Total
 from costlens.motifs.catalogue import BY_ID, MOTIFS
@@ -142,18 +142,18 @@ def sections_of(study: Results, choice: Choice = EVERYTHING) -> Iterator[Section
 def _totals(study: Results) -> Section:
     model, found = study.savings.model, study.savings
     *_, every = study.pointwise_shares
+    known = " that are known" if "macs" in model.at_least else ""
     facts = [
         Fact("MACs", "exact", bound(model, "macs")),
         Fact("Parameters", "exact", model.params),
-        Fact("1×1s", "exact", every.calls, f"{units.share(every.share_macs)} of the MACs"),
+        Fact("1×1s", "exact", every.calls, f"{units.share(every.share_macs)} of the MACs{known}"),
         Fact("Blocks", "exact", len(study.blocks)),
     ]
     if found.every is not None:
         plain = found.every.baseline
         times = units.factor(ratio(plain.cost.macs, model.macs) or 1.0)
-        facts.append(
-            Fact("All plain", "exact", plain.cost.macs, f"MACs with {plain.name}: {times}")
-        )
+        said = f"MACs with {plain.name}: {times}"
+        facts.append(Fact("All plain", "exact", bound(plain.cost, "macs"), said))
     return Section("Totals", (Facts(tuple(facts)),))
 
 
@@ -260,14 +260,10 @@ def _traffic(
 
 def _worse(wanted: Sequence[tuple[Line, Plain]]) -> str:
     """What the blocks take more of, by plain form."""
-    names = {"params": "parameters", "macs": "MACs", "bytes_moved": "memory traffic"}
     found: dict[str, dict[str, list[str]]] = {}
     for line, plain in wanted:
-        for field, words in names.items():
-            share = saved(getattr(plain.cost, field), getattr(line.cost, field))
-            if share is not None and share < -0.005:
-                by_words = found.setdefault(plain.name, {})
-                by_words.setdefault(words, []).append(_named(line.paths))
+        for words in worse(line.cost, plain.cost):
+            found.setdefault(plain.name, {}).setdefault(words, []).append(_named(line.paths))
     count = len({line.paths for line, _ in wanted})
     said = {
         name: "; ".join(_whose(words, lines, count) for words, lines in more.items())
@@ -310,7 +306,7 @@ def _outside_row(study: Results, each: Pointwise) -> tuple[Cell, ...]:
     plain = each.baseline
     start = (named(study, each), each.role, f"{each.in_channels} → {each.out_channels}")
     if plain is None:
-        return (*start, "none: its map has one position", each.macs, *(None,) * 8)
+        return (*start, f"none: {each.no_baseline}", each.macs, *(None,) * 8)
     own, new = plain.own, plain.cost
     return (
         *start,

@@ -129,3 +129,21 @@ def test_separable_convolution_is_a_depthwise_and_a_pointwise() -> None:
     assert params_of(graph) == model.count_params()
     # 6×6 positions: 9 taps on each of 4 channels, then 4 → 6 channels
     assert cost_of(graph).macs == 36 * 9 * 4 + 36 * 4 * 6
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "kind", ["DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"]
+)
+def test_depthwise_convolutions_in_mixed_precision(kind: str, policy: str) -> None:
+    """The kernel is cast to what the layer computes in, also where it is viewed first; the output
+    dtype is compared with Keras's when the graph is read."""
+    shape = (2, 6, 4) if kind.endswith("1D") else (2, 6, 5, 4)
+    options = {"filters": 3} if kind.startswith("Separable") else {}
+
+    def layer() -> keras.Layer:
+        return getattr(keras.layers, kind)(kernel_size=3, dtype=policy, **options)
+
+    full = costs(lambda: getattr(keras.layers, kind)(kernel_size=3, **options), shape)
+    half = costs(layer, shape)
+    assert (half[0].macs, half[1:]) == (full[0].macs, full[1:])

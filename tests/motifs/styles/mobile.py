@@ -437,11 +437,11 @@ def activated_after_the_addition() -> Model:
     return Model(x, layers.ReLU()(layers.Add()([y, x])))
 
 
-@style(inverted_residual=1)
+@style(depthwise_separable=1)
 def sandglass() -> Model:
     """MobileNeXt (arXiv:2007.02269, figure 3(c)): activated depthwise, linear 1×1 that reduces,
-    activated 1×1 that expands, linear depthwise. The first two are an inverted residual without
-    an expansion; the last depthwise ends in the addition."""
+    activated 1×1 that expands, linear depthwise. The first two are a separable convolution: no
+    inverted residual follows; the last depthwise ends in the addition."""
     x = Input((16, 16, 16))
     y = conv(depthwise(x, 3, relu6), 4, 1)
     y = depthwise(conv(y, 16, 1, relu6), 3, None)
@@ -477,3 +477,13 @@ def separable_heads_of_two_levels() -> Model:
             y = layers.Activation("swish")(layers.BatchNormalization()(layer(y)))
         outputs.append(last(y))
     return Model([fine, coarse], outputs)
+
+
+@style(depthwise_separable=2)
+def residual_of_separables() -> Model:
+    """Two separable convolutions, activated inside, with an addition around both: the second one's
+    depthwise reads the first one's 1×1, which mixes and expands nothing."""
+    x = y = Input((16, 16, 8))
+    y = conv(depthwise(y, 3, relu6), 8, 1, relu6)
+    y = conv(depthwise(y, 3, relu6), 8, 1, None)
+    return Model(x, conv(layers.Add()([x, y]), 8, 3))

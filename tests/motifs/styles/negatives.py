@@ -304,3 +304,13 @@ def image_of_one_position() -> Model:
     x = Input((1, 1, 16))
     y = conv(conv(conv(x, 16, 1), 32, 1), 8, 1)
     return Model(x, layers.Flatten()(y))
+
+
+@style()
+def latent_of_an_autoencoder() -> Model:
+    """A 3×3 that widens and a linear 1×1 to the latent, in a network without such blocks."""
+    x = Input((16, 16, 4))
+    y = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(x)
+    y = layers.Conv2D(2, 1)(y)
+    y = layers.Conv2DTranspose(16, 3, strides=2, padding="same", activation="relu")(y)
+    return Model(x, layers.Conv2D(4, 3, padding="same")(y))

@@ -245,10 +245,11 @@ def gated_mlps() -> Model:
     return Model(x, y + layers.Dense(WIDTH)(ops.silu(left) * right))
 
 
-@style(transformer_mlp=2, attention_projection=1, inverted_residual=1)
+@style(transformer_mlp=2, attention_projection=1, depthwise_separable=1)
 def conformer() -> Model:
     """arXiv:2005.08100, figures 1 and 2. The convolution module is a gated 1×1 (a GLU), a
-    depthwise, activated, and a linear 1×1: those two are an inverted residual of expansion 1."""
+    depthwise, activated, and a 1×1; the addition after it takes the module's input, and not that
+    of the depthwise, so that the two are a separable convolution."""
 
     def half(y: Tensor) -> Tensor:
         return y + 0.5 * mlp(layers.LayerNormalization()(y), "swish")

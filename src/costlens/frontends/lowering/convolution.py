@@ -83,6 +83,7 @@ def depthwise(
     Keras's kernel (*k, C, m) is viewed as (*k, 1, C·m).
     """
     *taps, cin, multiplier = kernel.shape
+    dtype = dtype or b.dtype_of(x, kernel)  # a view of a weight is no weight: it would not autocast
     kernel = b.reshape(kernel, (*taps, 1, cin * multiplier))
     return convolve(
         b,
