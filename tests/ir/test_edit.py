@@ -18,7 +18,7 @@ from costlens.analysis.blocks import Block
 from costlens.analysis.figures import Figures, figures
 from costlens.errors import GraphError
 from costlens.ir.check import check
-from costlens.ir.edit import BORDER, Patch, splice, subgraph
+from costlens.ir.edit import BORDER, Patch, agreeing, splice, subgraph
 from costlens.ir.graph import Graph, Node, Origin, Weight
 from costlens.ir.types import TensorType
 from costlens.study import Study
@@ -343,3 +343,12 @@ def test_a_part_has_a_border() -> None:
     assert part.outputs == (bent,)
     assert [node.origin.kind for node in part.nodes] == [BORDER, "Layer"]
     assert not part.weights and figures(part).macs == 0
+
+
+def test_of_patches_that_differ_the_first_is_kept() -> None:
+    one = Patch(replace={"a": "b"})
+    node = Node("n", "identity", ("a",), ("n",), {}, (), 1, Origin("Identity", "n", 1))
+    other = Node("n", "identity", ("b",), ("n",), {}, (), 1, Origin("Identity", "n", 1))
+    assert agreeing([one, Patch(replace={"a": "c"}), one]) == [one, one]
+    first, second = Patch(add=(("x", node),)), Patch(add=(("x", other),))
+    assert agreeing([first, second, first]) == [first, first]

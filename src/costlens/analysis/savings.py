@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from costlens.analysis.blocks import Block
 from costlens.analysis.figures import Figures, figures
-from costlens.ir.edit import splice, subgraph
+from costlens.ir.edit import agreeing, splice, subgraph
 from costlens.ir.graph import Graph
 from costlens.motifs.catalogue import MOTIFS
 
@@ -48,8 +48,8 @@ class Total:
 class Savings:
     """Lines of alike blocks, the model under each plain form, and under all of them at once.
 
-    ``every`` has each block that lies in no other (gates aside) in the plain form that takes the
-    fewest MACs, so that it flatters no block.
+    ``every`` has blocks that share no node, the largest first and gates aside, in the plain form
+    that takes the fewest MACs, so that it flatters no block.
     """
 
     model: Figures
@@ -66,10 +66,10 @@ def savings(graph: Graph, blocks: Sequence[Block]) -> Savings:
     order = {node.name: index for index, node in enumerate(graph.nodes)}
     lines = tuple(_line(graph, order, same) for same in alike.values())
     totals = [
-        Total(motif.id, sum(plain.name in _names(block) for block in same), plain)
+        Total(motif.id, count, plain)
         for motif in MOTIFS
         if (same := [block for block in blocks if block.motif == motif.id])
-        for plain in _plains(graph, same)
+        for plain, count in _plains(graph, same)
     ]
     return Savings(figures(graph), lines, tuple(totals), _every(graph, blocks))
 
@@ -87,18 +87,20 @@ def _line(graph: Graph, order: Mapping[str, int], same: Sequence[Block]) -> Line
     nodes = {node.name: node for block in same for node in block.nodes}
     part = subgraph(graph, sorted(nodes.values(), key=lambda node: order[node.name]))
     paths = tuple(block.path for block in same)
-    return Line(same[0].motif, paths, figures(part), tuple(_plains(part, same)))
+    return Line(
+        same[0].motif, paths, figures(part), tuple(plain for plain, _ in _plains(part, same))
+    )
 
 
-def _plains(part: Graph, same: Sequence[Block]) -> list[Plain]:
-    """The part with all these blocks in each of their plain forms."""
+def _plains(part: Graph, same: Sequence[Block]) -> list[tuple[Plain, int]]:
+    """The part with all these blocks in each of their plain forms, and how many have it."""
     widest = sorted(same, key=lambda block: -len(block.baselines))
     names = dict.fromkeys(name for block in widest for name in _names(block))
     made = []
     for name in names:
         chosen = [plain for block in same for plain in block.baselines if plain.name == name]
-        new = figures(splice(part, [plain.patch for plain in chosen]))
-        made.append(Plain(name, new, chosen[0].note))
+        patches = agreeing(plain.patch for plain in chosen)
+        made.append((Plain(name, figures(splice(part, patches)), chosen[0].note), len(patches)))
     return made
 
 

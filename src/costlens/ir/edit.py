@@ -62,6 +62,21 @@ def splice(graph: Graph, patches: Iterable[Patch]) -> Graph:
     return _pruned(graph, nodes, outputs, values, weights, replace)
 
 
+def agreeing(patches: Iterable[Patch]) -> list[Patch]:
+    """The patches that can be applied at once: the first of those that differ on something."""
+    nodes: dict[str, Node] = {}
+    replace: dict[str, str] = {}
+    kept = []
+    for patch in patches:
+        if all(nodes.get(node.name, node) == node for _, node in patch.add) and all(
+            replace.get(old, new) == new for old, new in patch.replace.items()
+        ):
+            nodes.update((node.name, node) for _, node in patch.add)
+            replace.update(patch.replace)
+            kept.append(patch)
+    return kept
+
+
 def _resolved(value: str, replace: Mapping[str, str]) -> str:
     while value in replace:
         value = replace[value]
