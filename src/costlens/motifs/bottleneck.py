@@ -109,8 +109,8 @@ def resize(k: Skeleton, match: Match, width: int) -> Patch:
 MOTIF = Motif(
     "bottleneck",
     "Bottleneck (ResNet)",
-    "a 1×1 that reduces, a k×k (grouped or not), a 1×1 that expands, and an addition with a "
-    "shortcut around the three; no wider inside than outside",
+    "a 1×1 in, a k×k (grouped or not), a 1×1 out, and an addition with a shortcut around the "
+    "three; no wider inside than what comes out",
     "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, arXiv:1512.03385",
     find,
     forms,
