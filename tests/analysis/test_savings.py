@@ -444,3 +444,19 @@ def test_a_total_says_how_many_blocks_have_its_form() -> None:
         "fused": 16,
         "one k×k, not expanded": 17,
     }
+
+
+def test_a_residual_block_with_two_spatial_convolutions_is_a_near_miss() -> None:
+    """R(2+1)D's factorised 3×3×3 (arXiv:1711.11248, figure 3) between two 1×1s."""
+
+    def build() -> keras.Model:
+        x = keras.Input((4, 8, 8, 16))
+        y = layers.Conv3D(4, 1, activation="relu")(x)
+        y = layers.Conv3D(6, (1, 3, 3), padding="same", activation="relu")(y)
+        y = layers.Conv3D(4, (3, 1, 1), padding="same", activation="relu")(y)
+        return keras.Model(x, layers.Add()([x, layers.Conv3D(16, 1, name="out")(y)]))
+
+    found = made(build)
+    assert not found.blocks
+    reasons = {(m.motif, m.path): m.reason for m in found.misses}
+    assert reasons["bottleneck", "out"] == "more than a k×k stands between its 1×1s"

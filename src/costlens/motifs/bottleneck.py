@@ -39,6 +39,25 @@ def find(k: Skeleton, found: Found) -> Iterator[Match | Miss]:
         if expand is None or not is_pointwise(expand) or k.sole(reduce) is not spatial:
             continue
         yield _judged(k, _Chain(reduce, spatial, expand), inner)
+    yield from _longer(k)
+
+
+def _longer(k: Skeleton, most: int = 6) -> Iterator[Miss]:
+    """Residual blocks with more than one k×k between their 1×1s, such as R(2+1)D's."""
+    for add in k.by_kind.get("add", ()):
+        for link in add.links:
+            expand = k.units[link.source]
+            if not is_pointwise(expand) or k.sole(expand) is not add:
+                continue
+            inside, unit = list[Unit](), k.source(expand)
+            while unit.kind in ("mix", "pool") and not is_pointwise(unit) and len(inside) < most:
+                inside.append(unit)
+                unit = k.source(unit)
+            whole = all(k.sole(each) for each in (unit, *inside))
+            if not (is_pointwise(unit) and len(inside) > 1 and any(map(is_full, inside)) and whole):
+                continue
+            if residual(k, add, expand, unit.links[0].source) is not None:
+                yield Miss("bottleneck", expand.index, "more than a k×k stands between its 1×1s")
 
 
 def _judged(k: Skeleton, chain: _Chain, inner: tuple[int, ...]) -> Match | Miss:
