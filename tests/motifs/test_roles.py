@@ -257,6 +257,16 @@ def test_the_entry_of_a_block_that_widens_is_an_expansion() -> None:
     assert roles(found)["entry"] == "expansion"
 
 
+def test_the_entry_of_a_block_on_a_convolution_of_its_width_is_no_depth() -> None:
+    def build() -> keras.Model:
+        x = conv(image := Input((8, 8, 3)), 8, 3)
+        y = conv(layers.Conv2D(8, 1, activation="relu", name="entry")(x), 8, 3)
+        y = layers.Conv2D(16, 1)(y)
+        return Model(image, layers.Add()([y, layers.Conv2D(16, 1, name="short")(x)]))
+
+    assert roles(study_of(build))["entry"] == "dimension reduction"
+
+
 def test_towers_of_dense_layers_on_pooled_vectors_are_no_1x1s() -> None:
     def build() -> keras.Model:
         ids = Input((7,), dtype="int32")

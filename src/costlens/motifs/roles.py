@@ -91,6 +91,8 @@ def _depth(k: Skeleton, found: Found, unit: Unit) -> str:
         units = [k.units[at] for part in ("spatial", "mlp") for at in stack.parts[part]]
         widths = {n for u in units if u.mix for n in (u.mix.cin, u.mix.cout)}
         return "" if len(widths) == 1 else "its stack changes the width"
+    if found.claimed(unit):
+        return "it is part of a block"
     if unit.mix.cin != unit.mix.cout:
         return "it changes the width"
     if k.source(unit).kind != "mix" or unit.point:

@@ -162,10 +162,10 @@ def _closed(sweep: Sweep) -> str:
     if sweep.even is None:
         return f"{text} No width saves any." if sweep.points else text
     reduces = sweep.even < sweep.base
-    times = sweep.base / sweep.even if reduces else sweep.even / sweep.base
+    times = sweep.even_ratio if reduces else sweep.even / sweep.base
     return (
         f"{text} It saves up to w = {units.exact(sweep.even)}, {units.exact(sweep.base)} channels "
-        f"{'÷' if reduces else '×'} {units.decimal(times)}; beyond that it costs more than "
+        f"{'÷' if reduces else '×'} {units.decimal(times or 0.0)}; beyond that it costs more than "
         f"{sweep.plain}."
     )
 
