@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from costlens.errors import InputError, LoweringError
 from costlens.frontends.abstract import abstract_keras
+from costlens.frontends.keras_inputs import Inputs, settle_call
+from costlens.frontends.keras_open import opener, traced_model
 from costlens.frontends.layercall import (
     Constant,
     Layer,
@@ -25,11 +28,15 @@ from costlens.frontends.layercall import (
 )
 from costlens.frontends.lowering import LOWERINGS
 from costlens.frontends.lowering.run import lower
+from costlens.frontends.lowering.tf import TF_OPS
 from costlens.frontends.program import layer_key
 from costlens.frontends.sizes import InputShape, only_shape, settle
 from costlens.ir.check import check
 from costlens.ir.graph import Graph
 from costlens.ir.types import TensorType
+
+TABLE = {**LOWERINGS, **TF_OPS}
+"""Every layer and operation that is read, traced ones included."""
 
 _HARMLESS = frozenset(
     "get_config from_config get_build_config build_from_config get_compile_config "
@@ -65,12 +72,41 @@ def read_graph(
     batch: int | None = None,
     input_shape: InputShape = None,
     dims: Mapping[str, int] | None = None,
+    inputs: Inputs | None = None,
 ) -> Graph:
-    """The graph of a built Functional or Sequential model, every layer call checked against it."""
+    """The graph of a model, every layer call checked against it.
+
+    A subclassed model is traced; ``inputs`` says what it takes where it was never called.
+    """
     model = _built(model, input_shape)
-    program = read_model(model)
+    if function_of(model) is None:
+        return _read_traced(model, batch, input_shape, dims, inputs)
+    reader = _Reader()
+    program = reader.program(model)
     types, resized = settle(program.inputs, batch, input_shape)
-    graph = check(lower(program, LOWERINGS, types, dims, resized))
+    with abstract_keras():
+        opened = opener(model, reader.layer, leaf_of, reader.live)
+        graph = check(lower(program, TABLE, types, dims, resized, opened))
+    return _counted(graph, int(model.count_params()))
+
+
+def _read_traced(
+    model: Any,
+    batch: int | None,
+    input_shape: InputShape,
+    dims: Mapping[str, int] | None,
+    inputs: Inputs | None,
+) -> Graph:
+    """The graph of a model that has no graph of layers: its call is traced."""
+    call = settle_call(model, batch, input_shape, inputs)
+    reader = _Reader()
+    with abstract_keras():
+        program = traced_model(model, call.args, call.kwargs, reader.layer, leaf_of)
+        opened = opener(model, reader.layer, leaf_of, reader.live)
+        types = [TensorType(tuple(n or 0 for n in x.shape), x.dtype) for x in program.inputs]
+        named = tuple(replace(x, name=n) for x, n in zip(program.inputs, call.names, strict=True))
+        program = replace(program, inputs=named)
+        graph = check(lower(program, TABLE, types, dims, False, opened))
     return _counted(graph, int(model.count_params()))
 
 
@@ -124,6 +160,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.layers: dict[int, Layer] = {}
+        self.live: dict[Hashable, Any] = {}
 
     def program(self, model: Any) -> Program:
         function = function_of(model)
@@ -136,7 +173,7 @@ class _Reader:
         numbers: dict[int, int] = {}
 
         def leaf(value: Any) -> Any:
-            return _leaf(value, numbers)
+            return leaf_of(value, numbers)
 
         inputs = tuple(
             ProgramInput(
@@ -170,6 +207,7 @@ class _Reader:
 
     def _layer(self, operation: Any) -> Layer:
         name, identity = str(operation.name), ("live", id(operation))
+        self.live[identity] = operation
         cls = type(operation)
         if function_of_layer(operation):
             key = f"layer:{cls.__name__}"
@@ -323,7 +361,8 @@ def _plain(tree: Any) -> Tree:
     return tree
 
 
-def _leaf(value: Any, numbers: Mapping[int, int]) -> Any:
+def leaf_of(value: Any, numbers: Mapping[int, int] = MappingProxyType({})) -> Any:
+    """A live argument as a leaf; symbolic tensors by their numbers."""
     if hasattr(value, "_keras_history") and id(value) in numbers:
         return Ref(numbers[id(value)])
     if value is None or value is ... or isinstance(value, (bool, int, float, complex, str, slice)):

@@ -35,6 +35,20 @@ class Constant:
     key: Hashable
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Known:
+    """An operand of a traced operation whose numbers are known: an axis, a shape, a padding."""
+
+    type: TensorType
+    value: Any
+    key: Hashable
+
+    @property
+    def ints(self) -> tuple[int, ...]:
+        """The numbers as a flat tuple of ints."""
+        return tuple(int(n) for n in self.value.reshape(-1))
+
+
 @dataclass(frozen=True, slots=True)
 class Opaque:
     """A leaf that cannot be described without running it: a callable, a foreign object."""
@@ -92,6 +106,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A call of a layer that was traced: the steps inside it, on the tensors around it.
+
+    A ``container`` (a keras.Model) has rows inside; another layer is one row. ``outputs`` are
+    the references that the call gives its caller.
+    """
+
+    layer: Layer
+    steps: tuple[Step | Group, ...]
+    outputs: tuple[Ref, ...]
+    container: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramInput:
     """An input of a program; None in ``shape`` is left open."""
 
@@ -103,13 +131,14 @@ class ProgramInput:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Program:
-    """A Functional or Sequential model: inputs, calls in Keras's run order, output tree."""
+    """A model: inputs, calls in the order in which they run, output tree; ``kind`` is its class."""
 
     name: str
     inputs: tuple[ProgramInput, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Step | Group, ...]
     outputs: Tree
     uncalled: tuple[Layer, ...] = ()
+    kind: str = "Functional"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from costlens.errors import InputError, LoweringError
-from costlens.frontends.layercall import Constant, Layer, LayerCall, Stored, Tensor, Tree
+from costlens.frontends.layercall import (
+    Constant,
+    Layer,
+    LayerCall,
+    Program,
+    Stored,
+    Tensor,
+    Tree,
+)
 from costlens.ir.graph import Graph, Node, Origin, Weight
 from costlens.ir.ops import OPS
 from costlens.ir.types import Shape, TensorType, is_float, promote
@@ -52,6 +60,15 @@ class _Row:
     taken: dict[str, Stored] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Container:
+    """A traced model that is open; operations that it makes itself are one row, of this origin."""
+
+    layer: Layer
+    scope: tuple[str, ...]
+    origin: Origin | None = None
+
+
 class Builder:
     """Collects the nodes of one graph. Methods return the Tensor that they make."""
 
@@ -62,9 +79,11 @@ class Builder:
         self.policy = Policy()
         self.trainable = True
         self.dispatch: Callable[[Layer, Sequence[Tree], Mapping[str, Tree]], Tree] | None = None
+        self.run: Callable[[Program, Sequence[Tree]], Tree] | None = None
         self.row: _Row | None = None
         self.scope: tuple[str, ...] = ()
         self.repeat = 1
+        self.containers: list[_Container] = []
         self.nodes: list[Node] = []
         self.values: dict[str, TensorType] = {}
         self.weights: dict[str, Weight] = {}
@@ -314,6 +333,31 @@ class Builder:
         finally:
             self.row, self.scope = outer_row, outer_scope
 
+    @contextmanager
+    def container(self, layer: Layer, *names: str) -> Iterator[None]:
+        """A traced model's call: its layers are rows, and its own operations one row together."""
+        with self.scoped(*names):
+            self.containers.append(_Container(layer, self.scope))
+            try:
+                yield
+            finally:
+                self.containers.pop()
+
+    @contextmanager
+    def own_row(self) -> Iterator[None]:
+        """The row of the operations that the innermost traced model makes itself."""
+        container, scope = self.containers[-1], self.scope
+        if container.origin is None:
+            path = "/".join(container.scope) or container.layer.name
+            self._calls[path] = call = self._calls.get(path, 0) + 1
+            container.origin = Origin(container.layer.kind, path, call)
+        self.row = _Row(container.origin, container.layer, None)
+        self.scope = container.scope
+        try:
+            yield
+        finally:
+            self.row, self.scope = None, scope
+
     # -- weights ---------------------------------------------------------------------------
 
     def weight(
@@ -402,6 +446,28 @@ class Builder:
         left = self.row.left or []
         self.row.left = None if self.row.left is None else []
         return [self._variable(s.key, s.name, s.type, s.trainable) for s in left]
+
+    def held(self, stored: Stored) -> Tensor:
+        """A variable of the model that a traced operation reads."""
+        assert self.row is not None
+        if self.row.left is not None:
+            self.row.left = [s for s in self.row.left if s.key != stored.key]
+        full = "/".join((*self.row.prefix, stored.name))
+        return self._variable(stored.key, full, stored.type, stored.trainable)
+
+    @contextmanager
+    def holding(self, layer: Layer) -> Iterator[None]:
+        """Variables declared inside are those of a layer that is part of the open row."""
+        row = self.row
+        assert row is not None and layer.stored is not None
+        left, taken = row.left, row.taken
+        row.left, row.taken = list(layer.stored), {}
+        try:
+            yield
+        finally:
+            used = {s.key for s in layer.stored} - {s.key for s in row.left or ()}
+            row.left = None if left is None else [s for s in left if s.key not in used]
+            row.taken = taken
 
     def adopt(self, layer: Layer, path: str) -> None:
         """Register the variables of a layer that the model holds and never calls."""

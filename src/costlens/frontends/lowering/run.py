@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from costlens.errors import CostlensError, InputError, LoweringError
 from costlens.frontends.layercall import (
     Constant,
+    Group,
+    Known,
     Layer,
     LayerCall,
     PartialShape,
     Program,
     Ref,
+    Step,
+    Stored,
     Tensor,
     Tree,
     leaves,
@@ -25,6 +29,9 @@ from costlens.frontends.lowering.policy import read_policy
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
 
+Opener = Callable[[LayerCall], Program]
+"""Traces the call of a layer that no lowering reads; raises Unreadable with the reason."""
+
 
 def lower(
     program: Program,
@@ -32,21 +39,24 @@ def lower(
     input_types: Sequence[TensorType],
     dims: Mapping[str, int] | None = None,
     resized: bool = False,
+    opener: Opener | None = None,
 ) -> Graph:
     """The graph of a program at these input types.
 
-    ``table`` maps layer keys to lowerings. Every call with known output types is checked
-    against them; ``resized`` says that a fixed dimension was overridden, so that Keras's own
-    shapes no longer hold. Raises LoweringError naming the layer where a call disagrees.
+    ``table`` maps layer keys to lowerings; a layer that it does not read is handed to
+    ``opener``. Every call with known output types is checked against them; ``resized`` says that
+    a fixed dimension was overridden, so that Keras's own shapes no longer hold. Raises
+    LoweringError naming the layer where a call disagrees.
     """
     b = Builder(program.name, dims)
-    runner = _Runner(b, table, not resized)
+    runner = _Runner(b, table, not resized, opener)
     inputs = []
     for declared, type_ in zip(program.inputs, input_types, strict=True):
         layer = Layer("layer:InputLayer", declared.name, {}, ("input", declared.name))
         with b.open_row(layer):
             inputs.append(b.emit("input", (), shape=type_.shape, dtype=type_.dtype))
-    outputs = runner.program(program, inputs)
+    with b.container(Layer(f"layer:{program.kind}", program.name, {}, ("model", program.name))):
+        outputs = runner.program(program, inputs)
     runner.uncalled(program, ())
     for path in sorted(b.unused_dims):
         raise InputError(f"--dim {path}", "no layer of this path leaves a length open")
@@ -56,30 +66,103 @@ def lower(
 class _Runner:
     """Interprets programs; ``table`` and the checks are the same all the way down."""
 
-    def __init__(self, b: Builder, table: Mapping[str, Lowering], checked: bool) -> None:
-        self.b, self.table, self.checked = b, table, checked
-        b.dispatch = self._inside
+    def __init__(
+        self,
+        b: Builder,
+        table: Mapping[str, Lowering],
+        checked: bool,
+        opener: Opener | None,
+    ) -> None:
+        self.b, self.table, self.checked, self.opener = b, table, checked, opener
+        b.dispatch, b.run = self._inside, self._body
 
     def program(self, program: Program, inputs: Sequence[Tensor]) -> Tree:
-        values: dict[int, Tensor] = {}
+        values: dict[int, Tree] = {}
         for declared, x in zip(program.inputs, inputs, strict=True):
             values[declared.value] = self._as_declared(x, len(declared.shape), declared.dtype)
+        self._steps(program.steps, values)
+        return self._bound(program.outputs, values)
+
+    def _body(self, program: Program, inputs: Sequence[Tree]) -> Tree:
+        """The function of a traced loop, branch or call, on whatever it is given."""
+        values = dict(zip((x.value for x in program.inputs), inputs, strict=True))
+        self._steps(program.steps, values)
+        return self._bound(program.outputs, values)
+
+    def _bound(self, tree: Tree, values: Mapping[int, Tree], traced: bool = False) -> Tree:
+        """The tree with what its references stand for; a traced operation sees known numbers."""
 
         def bind(leaf: Any) -> Any:
             if isinstance(leaf, Ref):
                 return values[leaf.value]
+            if isinstance(leaf, Stored):
+                return self.b.held(leaf)
+            if isinstance(leaf, Known) and not traced:
+                leaf = Constant(leaf.type, leaf.key)
             return self.b.constant(leaf) if isinstance(leaf, Constant) else leaf
 
-        for step in program.steps:
-            args, kwargs = map_leaves(bind, step.args), map_leaves(bind, step.kwargs)
-            made = self.call(step.layer, args, kwargs, step.expected)
-            found = [x for x in leaves(made) if isinstance(x, Tensor)]
-            if len(found) < len(step.outputs):
-                raise LoweringError(
-                    self._path(step.layer), f"{len(step.outputs)} outputs, read as {len(found)}"
-                )
-            values.update(zip(step.outputs, found, strict=False))
-        return map_leaves(bind, program.outputs)
+        return map_leaves(bind, tree)
+
+    def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
+        for step in steps:
+            if isinstance(step, Group):
+                self._group(step, values)
+            elif step.layer.key.startswith("tf:"):
+                self._traced(step, values)
+            else:
+                self._step(step, values)
+
+    def _step(self, step: Step, values: dict[int, Tree]) -> None:
+        args, kwargs = self._bound(step.args, values), self._bound(step.kwargs, values)
+        made = self.call(step.layer, args, kwargs, step.expected)
+        found = [x for x in leaves(made) if isinstance(x, Tensor)]
+        if len(found) < len(step.outputs):
+            raise LoweringError(
+                self._path(step.layer), f"{len(step.outputs)} outputs, read as {len(found)}"
+            )
+        values.update(zip(step.outputs, found, strict=False))
+
+    def _group(self, group: Group, values: dict[int, Tree]) -> None:
+        """A traced call: a row of its own, rows inside, or part of the row that is open."""
+        b, name = self.b, group.layer.name
+        if b.row is None and group.container:
+            with b.container(group.layer, name):
+                return self._steps(group.steps, values)
+        if b.row is not None:
+            with b.scoped(name):
+                return self._steps(group.steps, values)
+        with b.open_row(group.layer) as row:
+            start = len(b.nodes)
+            self._steps(group.steps, values)
+            given = [ref.value for ref in group.outputs]
+            if len(b.nodes) == start:  # it returns what it was given
+                values.update((n, b.identity(values[n])) for n in given)
+            b.claim_all()
+            b.returns[row.origin] = tuple(
+                values[n].id for n in given if isinstance(values[n], Tensor)
+            )
+        return None
+
+    def _traced(self, step: Step, values: dict[int, Tree]) -> None:
+        """An operation of a traced graph; what is not read of it is unknown, and nothing else."""
+        b = self.b
+        if b.row is None:
+            with b.own_row():
+                return self._traced(step, values)
+        args = self._bound(step.args, values, traced=True)
+        call = LayerCall(step.layer, args, {}, step.expected)
+        start = len(b.nodes)
+        try:
+            fn = self.table.get(step.layer.key)
+            if fn is None:
+                raise Unreadable(f"TensorFlow's {step.layer.kind} is not read")
+            made = fn(b, call)
+        except Unreadable as reason:
+            del b.nodes[start:]
+            made = b.unknown(str(reason), call.tensors, _complete(step, b.row.origin.layer))
+        made = made if isinstance(made, (list, tuple)) else [made]
+        values.update(zip(step.outputs, made, strict=False))
+        return None
 
     def _as_declared(self, x: Tensor, rank: int, dtype: str) -> Tensor:
         """An inner model converts its inputs to the dtype and rank that it declares.
@@ -123,7 +206,7 @@ class _Runner:
                 return self.program(layer.program, _inputs(layer.program, args, kwargs))
         if self.b.row is not None:
             with self.b.scoped(layer.name):
-                return self._leaf(LayerCall(layer, args, kwargs, expected))
+                return self._part(LayerCall(layer, args, kwargs, expected))
         return self._row(LayerCall(layer, args, kwargs, expected))
 
     def _inside(self, layer: Layer, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> Tree:
@@ -137,7 +220,7 @@ class _Runner:
         with b.open_row(call.layer) as row:
             origin, start = row.origin, len(b.nodes)
             try:
-                made = self._leaf(call)
+                made = self._leaf_or_opened(call, start)
             except Unreadable as reason:
                 made = self._unknown(call, str(reason), start)
             except CostlensError:
@@ -151,6 +234,34 @@ class _Runner:
             made = self._with_row(made, call, start)
             self._check(call, origin, made, [s.name for s in row.left or ()])
             b.returns[origin] = tuple(x.id for x in leaves(made) if isinstance(x, Tensor))
+            return made
+
+    def _part(self, call: LayerCall) -> Tree:
+        """A layer inside a row that was traced; where it is unknown, the rest of the row is not."""
+        b = self.b
+        if call.layer.stored is None:
+            return self._leaf(call)
+        start = len(b.nodes)
+        with b.holding(call.layer):
+            try:
+                return self._leaf_or_opened(call, start)
+            except Unreadable as reason:
+                return self._unknown(call, str(reason), start)
+
+    def _leaf_or_opened(self, call: LayerCall, start: int) -> Tree:
+        """A call as its lowering reads it, or else as it is traced."""
+        b = self.b
+        try:
+            return self._leaf(call)
+        except Unreadable:
+            if self.opener is None:
+                raise
+            program = self.opener(call)
+            del b.nodes[start:]
+            assert b.row is not None
+            b.row.left = list(call.layer.stored or ())
+            made = self.program(program, call.tensors)
+            b.claim_all()
             return made
 
     def _leaf(self, call: LayerCall) -> Tree:
@@ -278,6 +389,20 @@ class _Runner:
         for step in program.steps:
             if step.layer.program is not None:
                 self.uncalled(step.layer.program, (*scope, step.layer.name))
+
+
+def _complete(step: Step, where: str) -> list[TensorType]:
+    """The output types of a traced operation; raises LoweringError where a size is open."""
+    types = []
+    for shape, dtype in step.expected:
+        if None in shape:
+            raise LoweringError(
+                where,
+                f"the size of what TensorFlow's {step.layer.kind} gives depends on the data",
+                "Give that tensor a fixed size where the model is written.",
+            )
+        types.append(TensorType(tuple(n or 0 for n in shape), dtype))
+    return types
 
 
 def _declared(call: LayerCall) -> Sequence[tuple[PartialShape, str]]:

@@ -1,0 +1,173 @@
+"""A model or layer that no config describes → Program, by tracing it with TensorFlow.
+
+The call is traced into a TensorFlow graph while every variable is a placeholder, so that nothing
+is allocated and nothing runs. Which layer makes an operation is known from the range of
+operations that each call of a layer made (names are made unique and so are ambiguous).
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from costlens.frontends.layercall import Tree, leaves, map_leaves
+from costlens.ir.types import TensorType
+
+
+@dataclass(eq=False, slots=True)
+class Frame:
+    """One call of a layer while tracing: the operations ``start`` to ``stop`` of ``graph``."""
+
+    layer: Any
+    args: Tree
+    kwargs: Mapping[str, Tree]
+    graph: Any
+    start: int
+    stop: int = 0
+    outputs: Tree = None
+    inside: list[Frame] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Trace:
+    """A traced call: its graph, the calls inside, and the variables behind placeholders."""
+
+    graph: Any
+    frames: tuple[Frame, ...]
+    inputs: tuple[Any, ...]
+    outputs: Tree
+    variables: Mapping[int, Any]
+
+
+def trace(call: Callable[..., Tree], args: Tree, kwargs: Mapping[str, Tree]) -> Trace:
+    """Trace a call of a layer; the TensorTypes in its arguments become placeholders.
+
+    Runs where ``abstract_keras`` is entered. Conditions and loops on tensors are converted by
+    AutoGraph where the call does not trace without. Raises what the call raises.
+    """
+    import tensorflow as tf
+
+    try:
+        return _trace(call, args, kwargs, convert=False)
+    except Exception as error:
+        asks = getattr(tf.errors, "OperatorNotAllowedInGraphError", ())
+        if not isinstance(error, asks or ()) and "OperatorNotAllowed" not in type(error).__name__:
+            raise
+        return _trace(call, args, kwargs, convert=True)
+
+
+def _trace(
+    call: Callable[..., Tree], args: Tree, kwargs: Mapping[str, Tree], convert: bool
+) -> Trace:
+    import tensorflow as tf
+
+    func_graph = importlib.import_module("tensorflow.python.framework.func_graph")
+    graph = func_graph.FuncGraph("costlens")
+    placeholders: list[Any] = []
+
+    def placeholder(leaf: Any) -> Any:
+        if not isinstance(leaf, TensorType):
+            return leaf
+        made = tf.compat.v1.placeholder(leaf.dtype, leaf.shape)
+        placeholders.append(made)
+        return made
+
+    with graph.as_default():
+        given, named = map_leaves(placeholder, args), map_leaves(placeholder, kwargs)
+        with _recorded(convert) as frames, _variables(graph) as variables, _quiet():
+            outputs = call(*given, **named)
+    return Trace(graph, tuple(frames), tuple(placeholders), outputs, variables)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keras's and the user's warnings about how a model is built are not this reader's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _variables(graph: Any) -> Iterator[Mapping[int, Any]]:
+    """Inside, the value of every Keras variable is a placeholder, made where it is first read."""
+    import keras
+    import tensorflow as tf
+
+    made: dict[int, tuple[Any, Any]] = {}
+    behind: dict[int, Any] = {}
+
+    class Scope(keras.StatelessScope):  # type: ignore[misc]
+        """Answers with what the call assigned, else with the variable's placeholder."""
+
+        def get_current_value(self, variable: Any) -> Any:
+            assigned = super().get_current_value(variable)
+            if assigned is not None:
+                return assigned
+            if id(variable) not in made:
+                with graph.as_default():
+                    value = tf.compat.v1.placeholder(variable.dtype, variable.shape)
+                made[id(variable)] = (variable, value)
+                behind[id(value)] = variable
+            return made[id(variable)][1]
+
+    with Scope(initialize_variables=False):
+        yield behind
+
+
+@contextmanager
+def _recorded(convert: bool) -> Iterator[list[Frame]]:
+    """Record every call of a layer or operation on tensors, each inside the one that makes it."""
+    import keras
+    import tensorflow as tf
+
+    operation = importlib.import_module("keras.src.ops.operation").Operation
+    roots: list[Frame] = []
+    open_frames: list[Frame] = []
+
+    def recording(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            inner = open_frames and open_frames[-1].layer is self and open_frames[-1].stop < 0
+            if inner or any(isinstance(x, keras.KerasTensor) for x in leaves((args, kwargs))):
+                return original(self, *args, **kwargs)
+            graph = tf.compat.v1.get_default_graph()
+            frame = Frame(self, args, kwargs, graph, graph.version, -1)
+            (open_frames[-1].inside if open_frames else roots).append(frame)
+            open_frames.append(frame)
+            try:
+                with _converted(self, convert):
+                    frame.outputs = original(self, *args, **kwargs)
+            finally:
+                open_frames.pop()
+                frame.stop = graph.version
+            return frame.outputs
+
+        return call
+
+    layer = keras.layers.Layer
+    originals = layer.__call__, operation.__call__
+    layer.__call__, operation.__call__ = map(recording, originals)
+    try:
+        yield roots
+    finally:
+        layer.__call__, operation.__call__ = originals
+
+
+@contextmanager
+def _converted(layer: Any, convert: bool) -> Iterator[None]:
+    """The layer's own call with its conditions and loops on tensors made TensorFlow's."""
+    own = type(layer).__module__.split(".")[0] != "keras" and "call" not in vars(layer)
+    if not convert or not own:
+        yield
+        return
+    import tensorflow as tf
+
+    converted = tf.autograph.to_graph(type(layer).call)
+    vars(layer)["call"] = lambda *args, **kwargs: converted(layer, *args, **kwargs)
+    try:
+        yield
+    finally:
+        del vars(layer)["call"]
