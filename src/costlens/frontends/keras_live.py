@@ -12,7 +12,7 @@ import numpy as np
 
 from costlens.errors import InputError, LoweringError
 from costlens.frontends.abstract import abstract_keras
-from costlens.frontends.keras_inputs import Inputs, settle_call
+from costlens.frontends.keras_inputs import Inputs, ModelCall, settle_call
 from costlens.frontends.keras_open import opener, traced_model
 from costlens.frontends.layercall import (
     Constant,
@@ -88,6 +88,39 @@ def read_graph(
         opened = opener(model, reader.layer, leaf_of, reader.live)
         graph = check(lower(program, TABLE, types, dims, resized, opened))
     return _counted(graph, int(model.count_params()))
+
+
+def read_witness(
+    model: Any,
+    batch: int | None = None,
+    input_shape: InputShape = None,
+    inputs: Inputs | None = None,
+) -> Graph:
+    """The same model as TensorFlow traces it, every operation of every layer.
+
+    An independent count: neither the configs of layers nor their lowerings take part.
+    """
+    model = _built(model, input_shape)
+    function = function_of(model)
+    reader = _Reader()
+    if function is None:
+        call = settle_call(model, batch, input_shape, inputs)
+    else:
+        declared = reader.program(model).inputs
+        types, _ = settle(declared, batch, input_shape)
+        names = tuple(x.name for x in declared)
+        call = ModelCall((_packed(function, types),), {}, names)
+    with abstract_keras():
+        program = traced_model(model, call.args, call.kwargs, reader.layer, leaf_of, opened=True)
+        named = tuple(replace(x, name=n) for x, n in zip(program.inputs, call.names, strict=True))
+        types = [TensorType(tuple(n or 0 for n in x.shape), x.dtype) for x in program.inputs]
+        return check(lower(replace(program, inputs=named), TABLE, types))
+
+
+def _packed(function: Any, types: Sequence[TensorType]) -> Tree:
+    """Input types in the structure that a Functional model takes."""
+    by_tensor = {id(x): t for x, t in zip(function._inputs, types, strict=True)}
+    return map_leaves(lambda x: by_tensor[id(x)], _plain(function._inputs_struct))
 
 
 def _read_traced(

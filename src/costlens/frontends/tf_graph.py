@@ -58,7 +58,7 @@ def program_of(traced: Trace, view: View, name: str, kind: str) -> Program:
     if len(frames) == 1:  # the call that was asked for; its own path is not part of others
         frames = tuple(frames[0].inside)
     steps = reader.steps(traced.graph, 0, traced.graph.version, frames)
-    return Program(name, inputs, steps, reader.tree(traced.outputs), (), kind)
+    return Program(name, inputs, steps, reader.tree(traced.outputs, traced.graph), (), kind)
 
 
 @dataclass(eq=False, slots=True)
@@ -176,7 +176,7 @@ class _Reader:
         layer = self._layer(frame.layer)
         if self._is_step(frame):
             if wanted:
-                args, kwargs = self.tree(frame.args), self.tree(frame.kwargs)
+                args, kwargs = (self.tree(x, frame.graph) for x in (frame.args, frame.kwargs))
                 types = tuple(_type(x) for x in outputs)
                 yield Step(layer, args, kwargs, tuple(map(self.number, outputs)), types)
             return
@@ -228,13 +228,13 @@ class _Reader:
         shape, dtype = _type(tensor)
         return ProgramInput(self.number(tensor), tensor.op.name, shape, dtype)
 
-    def tree(self, tree: Tree) -> Tree:
-        """A tree of tensors, variables and plain values as leaves of a step."""
-        return map_leaves(self._argument, tree)
+    def tree(self, tree: Tree, graph: Any) -> Tree:
+        """A tree of tensors, variables and plain values as leaves of a step in this graph."""
+        return map_leaves(lambda value: self._argument(value, graph), tree)
 
-    def _argument(self, value: Any) -> Any:
+    def _argument(self, value: Any, graph: Any) -> Any:
         if symbolic(value):
-            return self.leaf(value)
+            return self.leaf(_inside(value, graph))
         if hasattr(value, "_initializer") and hasattr(value, "path"):
             return self.view.variable(value)
         return self.view.leaf(value)
@@ -287,6 +287,14 @@ class Attributes(Mapping[str, Any]):
 def symbolic(value: Any) -> bool:
     """Whether a value is a tensor of a TensorFlow graph."""
     return hasattr(value, "op") and hasattr(value, "graph") and hasattr(value, "value_index")
+
+
+def _inside(tensor: Any, graph: Any) -> Any:
+    """A tensor that a function closes over, as the input of the function that stands for it."""
+    if tensor.graph is graph or graph.outer_graph is None:
+        return tensor
+    outer = _inside(tensor, graph.outer_graph)
+    return next((inner for given, inner in graph.captures if given is outer), tensor)
 
 
 def _functions(op: Any) -> Mapping[str, Any]:
