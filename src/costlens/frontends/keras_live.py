@@ -28,6 +28,7 @@ from costlens.frontends.layercall import (
 )
 from costlens.frontends.lowering import LOWERINGS
 from costlens.frontends.lowering.run import lower
+from costlens.frontends.lowering.jax import JAX_OPS
 from costlens.frontends.lowering.tf import TF_OPS
 from costlens.frontends.program import layer_key
 from costlens.frontends.sizes import InputShape, only_shape, settle
@@ -35,7 +36,7 @@ from costlens.ir.check import check
 from costlens.ir.graph import Graph
 from costlens.ir.types import TensorType
 
-TABLE = {**LOWERINGS, **TF_OPS}
+TABLE = {**LOWERINGS, **JAX_OPS, **TF_OPS}
 """Every layer and operation that is read, traced ones included."""
 
 _HARMLESS = frozenset(

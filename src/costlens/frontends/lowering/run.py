@@ -107,7 +107,7 @@ class _Runner:
         for step in steps:
             if isinstance(step, Group):
                 self._group(step, values)
-            elif step.layer.key.startswith("tf:"):
+            elif step.layer.key.partition(":")[0] in _TRACED_BY:
                 self._traced(step, values)
             else:
                 self._step(step, values)
@@ -136,7 +136,8 @@ class _Runner:
             self._steps(group.steps, values)
             given = [ref.value for ref in group.outputs]
             if len(b.nodes) == start:  # it returns what it was given
-                values.update((n, b.identity(values[n])) for n in given)
+                tensors = [(n, values[n]) for n in given if isinstance(values[n], Tensor)]
+                values.update((n, b.identity(x)) for n, x in tensors)
             b.claim_all()
             b.returns[row.origin] = tuple(
                 values[n].id for n in given if isinstance(values[n], Tensor)
@@ -155,7 +156,7 @@ class _Runner:
         try:
             fn = self.table.get(step.layer.key)
             if fn is None:
-                raise Unreadable(f"TensorFlow's {step.layer.kind} is not read")
+                raise Unreadable(f"{_traced_name(step.layer)} is not read")
             made = fn(b, call)
         except Unreadable as reason:
             del b.nodes[start:]
@@ -391,6 +392,14 @@ class _Runner:
                 self.uncalled(step.layer.program, (*scope, step.layer.name))
 
 
+_TRACED_BY = {"tf": "TensorFlow", "jax": "JAX"}
+"""How the keys of traced operations begin, and whose operations they are."""
+
+
+def _traced_name(layer: Layer) -> str:
+    return f"{_TRACED_BY[layer.key.partition(':')[0]]}'s {layer.kind}"
+
+
 def _complete(step: Step, where: str) -> list[TensorType]:
     """The output types of a traced operation; raises LoweringError where a size is open."""
     types = []
@@ -398,7 +407,7 @@ def _complete(step: Step, where: str) -> list[TensorType]:
         if None in shape:
             raise LoweringError(
                 where,
-                f"the size of what TensorFlow's {step.layer.kind} gives depends on the data",
+                f"the size of what {_traced_name(step.layer)} gives depends on the data",
                 "Give that tensor a fixed size where the model is written.",
             )
         types.append(TensorType(tuple(n or 0 for n in shape), dtype))
