@@ -35,20 +35,14 @@ from costlens.frontends.layercall import (
     ProgramInput,
     Ref,
     Step,
-    Tree,
     map_leaves,
 )
+from costlens.frontends.lowering.jax_control import CALLS
 from costlens.frontends.tf_graph import View
 from costlens.ir.types import TensorType
 
 _CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Parameters that hold the function of an equation that calls one."""
-
-_CALLS = frozenset(
-    "pjit jit closed_call core_call core_closed_call xla_call remat remat2 checkpoint "
-    "custom_jvp_call custom_jvp_call_jaxpr custom_vjp_call custom_vjp_call_jaxpr "
-    "custom_vmap_call".split()
-)
 
 _DTYPES = {"int4": "int8", "uint4": "uint8", "int2": "int8", "uint2": "uint8", "float0": "bool"}
 
@@ -253,12 +247,14 @@ class _Body:
     ) -> Mapping[str, Any]:
         """The parameters of an equation, its functions as programs."""
         params, name = eqn.params, eqn.primitive.name
-        if name in _CALLS:
+        if name in CALLS:
             jaxpr = next(params[key] for key in _CALLED if key in params)
             label = str(params.get("name", name))
             image = self.image or in_image(eqn)
             program = self._program(jaxpr, args, around, label, image)
-            method = resizing(getattr(jaxpr, "jaxpr", jaxpr)) if label == "_resize" and image else None
+            method = (
+                resizing(getattr(jaxpr, "jaxpr", jaxpr)) if label == "_resize" and image else None
+            )
             return {"f": program, "method": method}
         if name == "scan":
             consts = args[: params["num_consts"]]
@@ -316,8 +312,6 @@ def type_of(var: Any) -> tuple[tuple[int, ...], str]:
     if dtype.startswith("key<"):
         return (*shape, 2), "uint32"
     return shape, _DTYPES.get(dtype, dtype)
-
-
 
 
 def _label(eqn: Any) -> str:

@@ -27,8 +27,8 @@ from costlens.frontends.layercall import (
     map_leaves,
 )
 from costlens.frontends.lowering import LOWERINGS
-from costlens.frontends.lowering.run import lower
 from costlens.frontends.lowering.jax import JAX_OPS
+from costlens.frontends.lowering.run import lower
 from costlens.frontends.lowering.tf import TF_OPS
 from costlens.frontends.program import layer_key
 from costlens.frontends.sizes import InputShape, only_shape, settle

@@ -99,7 +99,7 @@ def _is_transposed(b: Builder, call: LayerCall) -> bool:
 
 
 def _conv_transpose(b: Builder, call: LayerCall, x: Tensor, last: bool) -> Tensor:
-    """A convolution over a spread input: what its kernel, turned around, spreads over the output."""
+    """A convolution over a spread input: each element spreads its kernel over the output."""
     config = call.config
     if any(int(step) != 1 for step in config["window_strides"]):
         raise Unreadable("a transposed convolution that skips outputs")
@@ -111,7 +111,7 @@ def _conv_transpose(b: Builder, call: LayerCall, x: Tensor, last: bool) -> Tenso
         (far - int(low), far - int(high))
         for far, (low, high) in zip(reach, config["padding"], strict=True)
     )
-    attrs = {
+    attrs: dict[str, Any] = {
         "strides": tuple(map(int, config["lhs_dilation"])),
         "crop": crop,
         "dilation": dilation,

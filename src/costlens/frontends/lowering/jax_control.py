@@ -101,17 +101,18 @@ def _item(b: Builder, x: Any) -> Any:
     """One turn's part of a sequence."""
     if isinstance(x, (Known, Number)):
         type_ = TensorType(x.type.shape[1:], x.type.dtype)
-        return Number(type_, not type_.shape or isinstance(x, Number) and x.uniform)
+        return Number(type_, not type_.shape or (isinstance(x, Number) and x.uniform))
     return b.emit("step", (tensor(b, x),), axis=0)
 
 
-_CALLS = (
+CALLS = (
     "pjit jit closed_call core_call core_closed_call xla_call remat remat2 checkpoint "
     "custom_jvp_call custom_jvp_call_jaxpr custom_vjp_call custom_vjp_call_jaxpr custom_vmap_call"
-)
+).split()
+"""Operations that are a call of their function, whatever else they say of it."""
 
 OPS: Mapping[str, Lowering] = {
-    **{f"jax:{name}": _called for name in _CALLS.split()},
+    **{f"jax:{name}": _called for name in CALLS},
     "jax:cond": _cond,
     "jax:scan": _scan,
     "jax:while": _while,

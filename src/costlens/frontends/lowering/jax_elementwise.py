@@ -102,8 +102,10 @@ def _cast(b: Builder, call: LayerCall) -> Tree:
 
 def _bitcast(b: Builder, call: LayerCall) -> Tree:
     made, x = out(call), tensor(b, call.args[0])
-    return b.cast(x, made.dtype) if x.shape == made.shape else b.rearrange(
-        "bitcast", x, made.shape, made.dtype
+    return (
+        b.cast(x, made.dtype)
+        if x.shape == made.shape
+        else b.rearrange("bitcast", x, made.shape, made.dtype)
     )
 
 
@@ -126,7 +128,6 @@ def _select(b: Builder, call: LayerCall) -> Tree:
 
 def _clamp(b: Builder, call: LayerCall) -> Tree:
     """A value between a least and a most."""
-    made = out(call)
     known = number(call)
     if known is not None:
         return known

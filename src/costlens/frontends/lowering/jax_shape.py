@@ -30,7 +30,8 @@ _CUMULATIVE = {
 }  # fmt: skip
 
 _OPAQUE = (
-    "approx_top_k cholesky cholesky_update clustered_top_k eig eigh fft geqrf geqp3 hessenberg "
+    "approx_top_k cholesky cholesky_update clustered_top_k custom_linear_solve eig eigh "
+    "fft geqp3 geqrf hessenberg "
     "householder_product lu lu_pivots_to_permutation lu_solve ormqr qr random_gamma schur sort "
     "svd sylvester symmetric_product top_k triangular_solve tridiagonal tridiagonal_solve"
 ).split()
@@ -116,6 +117,18 @@ def _concat(b: Builder, call: LayerCall) -> Tree:
     return b.concat(xs, int(call.config["dimension"])) if len(xs) > 1 else xs[0]
 
 
+def _stack(b: Builder, call: LayerCall) -> Tree:
+    axis = int(call.config["axis"])
+    xs = [b.reshape(x, (*x.shape[:axis], 1, *x.shape[axis:])) for x in tensors(b, call)]
+    return b.concat(xs, axis) if len(xs) > 1 else xs[0]
+
+
+def _unstack(b: Builder, call: LayerCall) -> Tree:
+    """A part for each output."""
+    x = tensor(b, call.args[0])
+    return [b.slice(x, out(call, i).shape, f"part {i}") for i in range(len(call.expected))]
+
+
 def _slice(b: Builder, call: LayerCall) -> Tree:
     x, made = tensor(b, call.args[0]), out(call)
     return b.slice(x, made.shape) if x.type.size != made.size else b.reshape(x, made.shape)
@@ -124,11 +137,6 @@ def _slice(b: Builder, call: LayerCall) -> Tree:
 def _dynamic_slice(b: Builder, call: LayerCall) -> Tree:
     x, made = tensor(b, call.args[0]), out(call)
     return b.slice(x, made.shape, "at a computed place")
-
-
-def _split(b: Builder, call: LayerCall) -> Tree:
-    x = tensor(b, call.args[0])
-    return [b.slice(x, out(call, i).shape, f"part {i}") for i in range(len(call.expected))]
 
 
 def _update(b: Builder, call: LayerCall) -> Tree:
@@ -212,7 +220,9 @@ OPS: Mapping[str, Lowering] = {
     "jax:concatenate": _free(_concat),
     "jax:slice": _free(_slice),
     "jax:dynamic_slice": _free(_dynamic_slice),
-    "jax:split": _split,
+    "jax:split": _unstack,
+    "jax:unstack": _unstack,
+    "jax:stack": _free(_stack),
     "jax:dynamic_update_slice": _update,
     "jax:pad": _free(_pad),
     "jax:gather": _free(_gather),
@@ -225,6 +235,7 @@ OPS: Mapping[str, Lowering] = {
     **{f"jax:scatter_{fn[:3]}": _scatter(fn) for fn in ("add", "multiply", "max", "min")},
     "jax:iota": _iota,
     "jax:empty": _empty,
+    "jax:empty2": _empty,
     **{f"jax:{name}": _opaque for name in _OPAQUE},
     **{f"jax:{name}": _random for name in _RANDOM},
 }

@@ -94,7 +94,8 @@ class _Runner:
 
         def bind(leaf: Any) -> Any:
             if isinstance(leaf, Ref):
-                return values[leaf.value]
+                value = values[leaf.value]
+                return value if traced else self._filled(value)
             if isinstance(leaf, Stored):
                 return self.b.held(leaf)
             if isinstance(leaf, Known) and not traced:
@@ -102,6 +103,16 @@ class _Runner:
             return self.b.constant(leaf) if isinstance(leaf, Constant) else leaf
 
         return map_leaves(bind, tree)
+
+    def _filled(self, value: Any) -> Any:
+        """A tensor, where a traced operation only worked out numbers."""
+        type_ = getattr(value, "type", None)
+        if isinstance(value, Tensor) or not isinstance(type_, TensorType):
+            return value
+        if self.b.row is None:
+            with self.b.own_row():
+                return self._filled(value)
+        return self.b.fill(type_.shape, type_.dtype, "numbers")
 
     def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
         for step in steps:
