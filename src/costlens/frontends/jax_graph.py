@@ -63,6 +63,19 @@ def program_of(traced: Trace, view: View, name: str, kind: str) -> Program:
     return Program(name, inputs, steps, outputs, (), kind)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Same:
+    """A key that stands for an object, and keeps it, so that no other one takes its id."""
+
+    of: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.of is self.of
+
+    def __hash__(self) -> int:
+        return id(self.of)
+
+
 @dataclass(eq=False, slots=True)
 class _Shared:
     """What the jaxprs of one trace have in common."""
@@ -70,8 +83,6 @@ class _Shared:
     view: View
     layers: dict[int, Layer] = field(default_factory=dict)
     values: dict[Hashable, Callable[[], Any]] = field(default_factory=dict)
-    kept: list[Any] = field(default_factory=list)
-    """What is told apart by its id lives as long as the reader."""
 
     def layer(self, layer: Any) -> Layer:
         known = self.layers.get(id(layer))
@@ -105,9 +116,8 @@ class _Body:
         self.enters: dict[Frame, Any] = {}
         self.leaves: dict[tuple[Frame, int], Any] = {}
         self.opened: set[Frame] = set()
-        shared.kept.extend((jaxpr, consts))
         for var, const in zip(jaxpr.constvars, consts, strict=True):
-            self.leaf_of[var] = _array(const, ("jax", id(const)))
+            self.leaf_of[var] = _array(const, Same(const))
         for var, leaf in zip(jaxpr.invars, given, strict=False):
             if isinstance(leaf, Known):
                 self.leaf_of[var] = leaf
@@ -224,16 +234,14 @@ class _Body:
             for index, var in enumerate(eqn.outvars):
                 self.leaf_of[var] = self._folded(eqn, args, index)
             return
-        layer = Layer(f"jax:{name}", _label(eqn), self._config(eqn, args, around), id(eqn))
-        self.shared.kept.append(eqn)
+        layer = Layer(f"jax:{name}", _label(eqn), self._config(eqn, args, around), Same(eqn))
         types = tuple(map(type_of, eqn.outvars))
         yield Step(layer, args, {}, tuple(map(self.number, eqn.outvars)), types)
 
     def _folded(self, eqn: Any, args: Sequence[Known], index: int) -> Known:
         """What an equation gives whose operands are known; worked out when it is asked for."""
         shape, dtype = type_of(eqn.outvars[index])
-        key, shared = ("jax", id(eqn), index), self.shared
-        shared.kept.append(eqn)
+        key, shared = ("jax", Same(eqn), index), self.shared
 
         def value() -> Any:
             operands = [shared.number(x) for x in args]
@@ -299,9 +307,9 @@ class _Body:
     def leaf(self, var: Any) -> Any:
         """A variable as a reference, a weight, a constant, or numbers where they are known."""
         if is_literal(var):
-            value = np.asarray(var.val)
-            key = ("jax", str(value.dtype), value.item()) if not value.shape else id(var.val)
-            return _array(var.val, key)
+            value = np.asarray(var.val, var.aval.dtype)  # some versions hold a Python number
+            scalar = ("jax", str(value.dtype), repr(var.val))
+            return _array(value, Same(var.val) if value.shape else scalar)
         known = self.leaf_of.get(var)
         return Ref(self.number(var)) if known is None else known
 
