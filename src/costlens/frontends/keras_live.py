@@ -113,8 +113,12 @@ def read_witness(
     with abstract_keras():
         program = traced_model(model, call.args, call.kwargs, reader.layer, leaf_of, opened=True)
         named = tuple(replace(x, name=n) for x, n in zip(program.inputs, call.names, strict=True))
-        types = [TensorType(tuple(n or 0 for n in x.shape), x.dtype) for x in program.inputs]
-        return check(lower(replace(program, inputs=named), TABLE, types))
+        return check(lower(replace(program, inputs=named), TABLE, _types(program)))
+
+
+def _types(program: Program) -> list[TensorType]:
+    """The input types of a traced program, which were concrete when it was traced."""
+    return [TensorType(tuple(n or 0 for n in x.shape), x.dtype) for x in program.inputs]
 
 
 def _packed(function: Any, types: Sequence[TensorType]) -> Tree:
@@ -136,10 +140,9 @@ def _read_traced(
     with abstract_keras():
         program = traced_model(model, call.args, call.kwargs, reader.layer, leaf_of)
         opened = opener(model, reader.layer, leaf_of, reader.live)
-        types = [TensorType(tuple(n or 0 for n in x.shape), x.dtype) for x in program.inputs]
         named = tuple(replace(x, name=n) for x, n in zip(program.inputs, call.names, strict=True))
         program = replace(program, inputs=named)
-        graph = check(lower(program, TABLE, types, dims, False, opened))
+        graph = check(lower(program, TABLE, _types(program), dims, False, opened))
     return _counted(graph, int(model.count_params()))
 
 

@@ -38,7 +38,8 @@ def traced_model(
 ) -> Program:
     """The program of a model's call on inputs of these types, read by tracing it.
 
-    ``opened`` takes the operations of every layer, those of Keras too, as they are traced. Raises InputError where the call fails.
+    ``opened`` takes the operations of every layer, those of Keras too, as they are traced.
+    Raises InputError where the call fails.
     """
     try:
         traced = trace(model, args, kwargs)

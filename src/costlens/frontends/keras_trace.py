@@ -130,13 +130,14 @@ def _recorded(convert: bool) -> Iterator[list[Frame]]:
 
     def recording(original: Callable[..., Any]) -> Callable[..., Any]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            inner = open_frames and open_frames[-1].layer is self and open_frames[-1].stop < 0
+            inner = open_frames and open_frames[-1].layer is self  # Layer calls Operation's
             if inner or any(isinstance(x, keras.KerasTensor) for x in leaves((args, kwargs))):
                 return original(self, *args, **kwargs)
             graph = tf.compat.v1.get_default_graph()
             frame = Frame(self, args, kwargs, graph, graph.version, -1)
             (open_frames[-1].inside if open_frames else roots).append(frame)
             open_frames.append(frame)
+            _build_by_calling(self)
             try:
                 with _converted(self, convert):
                     frame.outputs = original(self, *args, **kwargs)
@@ -156,11 +157,26 @@ def _recorded(convert: bool) -> Iterator[list[Frame]]:
         layer.__call__, operation.__call__ = originals
 
 
+def _build_by_calling(layer: Any) -> None:
+    """Spare a layer without a ``build`` Keras's trial call, which only builds what is inside.
+
+    The call that is being traced does the same, and each level of nesting would trace all
+    levels below once more.
+    """
+    waiting = not getattr(layer, "built", True)
+    if waiting and _is_own(layer) and getattr(layer.build, "_is_default", False):
+        layer.built = True
+
+
+def _is_own(layer: Any) -> bool:
+    """Whether a layer's class is the user's."""
+    return type(layer).__module__.split(".")[0] != "keras"
+
+
 @contextmanager
 def _converted(layer: Any, convert: bool) -> Iterator[None]:
     """The layer's own call with its conditions and loops on tensors made TensorFlow's."""
-    own = type(layer).__module__.split(".")[0] != "keras" and "call" not in vars(layer)
-    if not convert or not own:
+    if not convert or not _is_own(layer) or "call" in vars(layer):
         yield
         return
     import tensorflow as tf
