@@ -95,10 +95,13 @@ def read_witness(
     batch: int | None = None,
     input_shape: InputShape = None,
     inputs: Inputs | None = None,
+    training: bool = False,
 ) -> Graph:
     """The same model as TensorFlow traces it, every operation of every layer.
 
-    An independent count: neither the configs of layers nor their lowerings take part.
+    An independent count: neither the configs of layers nor their lowerings take part. With
+    ``training`` it is a training step: the forward pass in training mode, and the gradients of
+    the outputs by every trainable variable.
     """
     model = _built(model, input_shape)
     function = function_of(model)
@@ -111,9 +114,17 @@ def read_witness(
         names = tuple(x.name for x in declared)
         call = ModelCall((_packed(function, types),), {}, names)
     with abstract_keras():
-        program = traced_model(model, call.args, call.kwargs, reader.layer, leaf_of, opened=True)
+        kwargs = {**call.kwargs, **_in_training(model)} if training else call.kwargs
+        program = traced_model(
+            model, call.args, kwargs, reader.layer, leaf_of, opened=True, backward=training
+        )
         named = tuple(replace(x, name=n) for x, n in zip(program.inputs, call.names, strict=True))
         return check(lower(replace(program, inputs=named), TABLE, _types(program)))
+
+
+def _in_training(model: Any) -> Mapping[str, bool]:
+    """The flag that puts a call in training mode, where the call takes it."""
+    return {"training": True} if getattr(model, "_call_has_training_arg", False) else {}
 
 
 def _types(program: Program) -> list[TensorType]:

@@ -110,13 +110,15 @@ class Group:
     """A call of a layer that was traced: the steps inside it, on the tensors around it.
 
     A ``container`` (a keras.Model) has rows inside; another layer is one row. ``outputs`` are
-    the references that the call gives its caller.
+    the references that the call gives its caller. ``call`` identifies it: a group of a call that
+    was met before adds to its row, as the backward pass of a layer does.
     """
 
     layer: Layer
     steps: tuple[Step | Group, ...]
     outputs: tuple[Ref, ...]
     container: bool
+    call: Hashable
 
 
 @dataclass(frozen=True, slots=True)

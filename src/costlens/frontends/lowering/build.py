@@ -84,6 +84,7 @@ class Builder:
         self.scope: tuple[str, ...] = ()
         self.repeat = 1
         self.containers: list[_Container] = []
+        self.met: dict[Hashable, _Container | Origin] = {}
         self.nodes: list[Node] = []
         self.values: dict[str, TensorType] = {}
         self.weights: dict[str, Weight] = {}
@@ -320,13 +321,19 @@ class Builder:
             self.policy, self.trainable = outer
 
     @contextmanager
-    def open_row(self, layer: Layer) -> Iterator[_Row]:
-        """The nodes of one call of a leaf layer; (path, call number) is unique."""
-        path = "/".join((*self.scope, layer.name))
-        self._calls[path] = call = self._calls.get(path, 0) + 1
+    def open_row(self, layer: Layer, call: Hashable = None) -> Iterator[_Row]:
+        """The nodes of one call of a leaf layer; (path, call number) is unique.
+
+        A ``call`` that was met before goes on with its row.
+        """
         outer_row, outer_scope = self.row, self.scope
+        origin = self.met.get(call) if call is not None else None
         left = None if layer.stored is None else list(layer.stored)
-        self.row = row = _Row(Origin(layer.kind, path, call), layer, left)
+        if not isinstance(origin, Origin):
+            path = "/".join((*self.scope, layer.name))
+            self._calls[path] = self._calls.get(path, 0) + 1
+            origin = self.met[call] = Origin(layer.kind, path, self._calls[path])
+        self.row = row = _Row(origin, layer, left)
         self.scope = (*outer_scope, layer.name)
         try:
             yield row
@@ -334,10 +341,16 @@ class Builder:
             self.row, self.scope = outer_row, outer_scope
 
     @contextmanager
-    def container(self, layer: Layer, *names: str) -> Iterator[None]:
-        """A traced model's call: its layers are rows, and its own operations one row together."""
+    def container(self, layer: Layer, *names: str, call: Hashable = None) -> Iterator[None]:
+        """A traced model's call: its layers are rows, and its own operations one row together.
+
+        A ``call`` that was met before goes on with its row.
+        """
         with self.scoped(*names):
-            self.containers.append(_Container(layer, self.scope))
+            met = self.met.get(call) if call is not None else None
+            entry = met if isinstance(met, _Container) else _Container(layer, self.scope)
+            self.met[call] = entry
+            self.containers.append(entry)
             try:
                 yield
             finally:
@@ -470,13 +483,20 @@ class Builder:
             row.taken = taken
 
     def adopt(self, layer: Layer, path: str) -> None:
-        """Register the variables of a layer that the model holds and never calls."""
+        """Register the variables of a layer that the model holds and never calls.
+
+        They belong to the row of the layer around it where there is one.
+        """
+        owner = path
+        while owner not in self._calls and "/" in owner:
+            owner = owner.rpartition("/")[0]
+        owner = owner if owner in self._calls else path
         for stored in layer.stored or ():
             if stored.key not in self._weight_ids:
                 value = self._weight_id(stored.key, f"{path}/{stored.name}")
                 self._weight_ids[stored.key] = value
                 self.values[value] = stored.type
-                self.weights[value] = Weight(value, value, stored.type, stored.trainable, path)
+                self.weights[value] = Weight(value, value, stored.type, stored.trainable, owner)
 
     # -- sizes and notes -------------------------------------------------------------------
 

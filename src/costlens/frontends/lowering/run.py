@@ -126,14 +126,17 @@ class _Runner:
         """A traced call: a row of its own, rows inside, or part of the row that is open."""
         b, name = self.b, group.layer.name
         if b.row is None and group.container:
-            with b.container(group.layer, name):
+            with b.container(group.layer, name, call=group.call):
                 return self._steps(group.steps, values)
         if b.row is not None:
             with b.scoped(name):
                 return self._steps(group.steps, values)
-        with b.open_row(group.layer) as row:
+        again = group.call in b.met
+        with b.open_row(group.layer, group.call) as row:
             start = len(b.nodes)
             self._steps(group.steps, values)
+            if again:
+                return None
             given = [ref.value for ref in group.outputs]
             if len(b.nodes) == start:  # it returns what it was given
                 values.update((n, b.identity(values[n])) for n in given)
