@@ -16,6 +16,7 @@ from costlens.analysis import rows as row_analysis
 from costlens.analysis import savings as savings_analysis
 from costlens.analysis import sweep as sweep_analysis
 from costlens.analysis import totals as totals_analysis
+from costlens.analysis import verify as verify_analysis
 from costlens.cost.cost import Cost
 from costlens.cost.registry import price
 from costlens.errors import InputError
@@ -32,10 +33,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Study:
-    """One model's graph, its costs, and the results of the analyses, each run when first read."""
+    """One model's graph, its costs, and the results of the analyses, each run when first read.
+
+    ``traced`` is the same model as its framework traces it, and ``step`` a training step of it,
+    where they were asked for.
+    """
 
     graph: Graph
     source: Source
+    traced: Graph | None = None
+    step: Graph | None = None
 
     @cached_property
     def costs(self) -> tuple[Cost, ...]:
@@ -45,7 +52,20 @@ class Study:
     @cached_property
     def layers(self) -> tuple[row_analysis.Row, ...]:
         """One row per call of a leaf layer or operation, in execution order."""
-        return row_analysis.rows(self.graph, self.costs)
+        made = row_analysis.rows(self.graph, self.costs)
+        if self.step is None:
+            return made
+        return row_analysis.with_training(made, self.step, price(self.step))
+
+    @cached_property
+    def verification(self) -> verify_analysis.Verification | None:
+        """The comparison with the traced graph; None where none was asked for."""
+        if self.traced is None:
+            return None
+        costs = price(self.traced)
+        return verify_analysis.verify(
+            self.graph, self.costs, self.traced, costs, self.source.witness
+        )
 
     @cached_property
     def memory(self) -> memory_analysis.Memory:

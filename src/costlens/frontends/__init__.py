@@ -21,6 +21,7 @@ class Source:
     keras: str
     backend: str
     others: tuple[tuple[str, int], ...] = ()
+    witness: str = "TensorFlow's graph"
 
 
 def read(
