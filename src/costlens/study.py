@@ -19,8 +19,7 @@ from costlens.analysis import totals as totals_analysis
 from costlens.analysis import verify as verify_analysis
 from costlens.cost.cost import Cost
 from costlens.cost.registry import price
-from costlens.errors import InputError
-from costlens.frontends import InputShape, Source
+from costlens.frontends import ABSTRACTLY, Inputs, InputShape, Reading, Running, Source, Wanted
 from costlens.ir.graph import Graph
 from costlens.motifs.catalogue import search
 from costlens.motifs.match import Found
@@ -170,14 +169,24 @@ def analyze(
     input_shape: InputShape = None,
     training: bool = False,
     dims: Mapping[str, int] | None = None,
+    inputs: Inputs | None = None,
+    verify: bool = False,
+    running: Running = ABSTRACTLY,
 ) -> Study:
     """Read a Keras model, or a TARGET such as ``"model.py:build(width=0.5)"``, and price it.
 
     ``batch`` and ``input_shape`` (without the batch axis; one shape, a list of them, or a dict by
     input name) settle what the model leaves open; an open batch is 1. ``dims`` settles the length
-    that a layer leaves open, by its path. Raises CostlensError where the model cannot be read.
+    that a layer leaves open, by its path. ``inputs`` says what a subclassed model takes: by name,
+    a dtype and a whole shape, ``{"tokens": ("int32", (1, 128))}``. ``training`` adds the MACs of a
+    training step and ``verify`` a second, traced count of the same model. ``running`` says how a
+    script is run: its arguments, for real, and for how long. Raises CostlensError where the model
+    cannot be read.
     """
-    if training:
-        raise InputError("training", "training costs are not computed yet", "Leave it out.")
-    graph, source = frontends.read(model_or_target, batch, input_shape, dims)
-    return Study(graph, source)
+    wanted = Wanted(batch, input_shape, dims, inputs, verify, training)
+    return study_of(frontends.read(model_or_target, wanted, running))
+
+
+def study_of(reading: Reading) -> Study:
+    """The study of what a front end has read."""
+    return Study(reading.graph, reading.source, reading.traced, reading.step)
