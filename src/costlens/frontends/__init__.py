@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from costlens.errors import InputError
@@ -15,7 +16,10 @@ __all__ = ["InputShape", "Source", "read", "read_all"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a graph comes from: the TARGET, Keras's version and backend, other models there."""
+    """Where a graph comes from: the TARGET, Keras's version and backend, other models there.
+
+    A saved model names no backend, and only an archive the version of Keras that wrote it.
+    """
 
     target: str
     keras: str
@@ -56,14 +60,31 @@ def _read_targets(
     input_shape: InputShape,
     dims: Mapping[str, int] | None,
 ) -> tuple[tuple[Graph, Source], ...]:
-    from costlens.frontends.script import load
     from costlens.frontends.target import parse_target
 
-    found = load(parse_target(text), input_shape, everything)
+    target = parse_target(text)
+    if target.saved is not None:
+        return (_read_saved(target.saved, text, batch, input_shape, dims),)
+    from costlens.frontends.script import load
+
+    found = load(target, input_shape, everything)
     rest = tuple((other.target, other.params) for other in found[1:])
     if everything:
         return tuple(_read_live(f.model, f.target, batch, input_shape, dims, ()) for f in found)
     return (_read_live(found[0].model, text, batch, input_shape, dims, rest),)
+
+
+def _read_saved(
+    path: Path,
+    text: str,
+    batch: int | None,
+    input_shape: InputShape,
+    dims: Mapping[str, int] | None,
+) -> tuple[Graph, Source]:
+    from costlens.frontends.keras_file import read_file
+
+    graph, version = read_file(path, batch, input_shape, dims)
+    return graph, Source(text, version, "")
 
 
 def _read_live(

@@ -6,15 +6,18 @@ Reads what ``get_config()`` gives for a layer, a Functional model or a Sequentia
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
+from costlens.frontends.held import Held, Places
 from costlens.frontends.layercall import (
     Constant,
     Layer,
     Opaque,
+    PartialShape,
     Program,
     ProgramInput,
     Ref,
@@ -31,6 +34,12 @@ _OPERATIONS = tuple(
 """Where operations live; ``keras.activations`` has some of its own beside those of ``ops``."""
 
 
+Told = tuple[PartialShape, str]
+"""Shape and dtype of a tensor, as Keras declares them."""
+
+_LAMBDA = "it holds a function, which is never run"
+
+
 def layer_key(module: str | None, class_name: str) -> str:
     """``layer:Dense``, ``op:Add`` or ``custom:Mine``, from where a class lives."""
     module = module or "keras.layers"
@@ -39,41 +48,93 @@ def layer_key(module: str | None, class_name: str) -> str:
     return f"{'op' if module.startswith(_OPERATIONS) else 'layer'}:{class_name}"
 
 
-def layer_from_config(serialized: Mapping[str, Any], identity: Hashable = None) -> Layer:
-    """The layer that a serialised object ``{module, class_name, config, …}`` stands for."""
+def layer_from_config(
+    serialized: Mapping[str, Any], identity: Hashable = None, held: Held | None = None
+) -> Layer:
+    """The layer that a serialised object ``{module, class_name, config, …}`` stands for.
+
+    ``held`` is what an archive stores for it. A class that is not Keras's own is unreadable.
+    """
     config = serialized.get("config") or {}
     class_name = str(serialized["class_name"])
     name = str(config.get("name") or serialized.get("name") or class_name.lower())
     identity = ("config", id(serialized)) if identity is None else identity
-    key = layer_key(serialized.get("module"), class_name)
+    key = _key_of(serialized, class_name)
     if class_name in _CONTAINERS and key.startswith("layer:") and "layers" in config:
-        program = program_from_config(config, name, identity)
+        program = program_from_config(config, name, identity, held)
         return Layer(key, name, config, identity, program=program)
-    return Layer(key, name, config, identity)
+    unreadable = f"{class_name} is a custom layer" if key.startswith("custom:") else ""
+    stored = held.stored(identity) if held and not _stored_otherwise(config) else None
+    return Layer(key, name, config, identity, stored, unreadable=unreadable)
 
 
-def program_from_config(config: Mapping[str, Any], name: str, identity: Hashable = None) -> Program:
+def _key_of(serialized: Mapping[str, Any], class_name: str) -> str:
+    """A class that is registered under a name is the user's, wherever it says that it lives."""
+    module, registered = serialized.get("module"), serialized.get("registered_name")
+    if module is None and isinstance(registered, str) and ">" in registered:
+        return f"custom:{class_name}"
+    return layer_key(module, class_name)
+
+
+def _stored_otherwise(config: Mapping[str, Any]) -> bool:
+    """Whether Keras saves the layer's variables in another form than it holds them in."""
+    return bool(config.get("lora_rank")) or "Quantized" in str(config.get("dtype"))
+
+
+def program_from_config(
+    config: Mapping[str, Any], name: str, identity: Hashable = None, held: Held | None = None
+) -> Program:
     """The program of a Functional config (has ``input_layers``) or a Sequential one.
 
-    ``identity`` tells the layers of two models apart whose names are the same.
+    ``identity`` tells the layers of two models apart whose names are the same; ``held`` is what
+    an archive stores for the model.
     """
     identity = name if identity is None else identity
+    places = None if held is None else held.places()
     if "input_layers" in config:
-        return _functional(config, name, identity)
-    return _sequential(config, name, identity)
+        return _functional(config, name, identity, places)
+    return _sequential(config, name, identity, places)
 
 
-def _sequential(config: Mapping[str, Any], name: str, identity: Hashable) -> Program:
+def _placed(serialized: Mapping[str, Any], identity: Hashable, places: Places | None) -> Layer:
+    """A layer of a model, with what the archive stores at its place."""
+    key = _key_of(serialized, str(serialized["class_name"]))
+    if places is None or key.startswith("op:"):
+        return layer_from_config(serialized, identity)
+    return layer_from_config(serialized, identity, places.next(str(serialized["class_name"])))
+
+
+def _sequential(
+    config: Mapping[str, Any], name: str, identity: Hashable, places: Places | None
+) -> Program:
     layers = list(config["layers"])
     shape: Sequence[int | None] | None = config.get("build_input_shape")
     start = ProgramInput(0, f"{name}_input", tuple(shape or ()), "float32")
     if layers and layers[0]["class_name"] == "InputLayer":
         start = _input(layers.pop(0)["config"], 0, start.name)
-    steps = tuple(
-        Step(layer_from_config(layer, (identity, i)), (Ref(i),), {}, (i + 1,), ())
-        for i, layer in enumerate(layers)
-    )
-    return Program(name, (start,), steps, Ref(len(steps)))
+    steps = []
+    for i, (serialized, behind) in enumerate(zip(layers, [*layers[1:], {}], strict=True)):
+        layer = _placed(serialized, (identity, i), places)
+        told = _told_behind(layer, behind)
+        if told:
+            why = "; what it returns is taken from the layer behind it"
+            layer = replace(layer, unreadable=(layer.unreadable or _LAMBDA) + why)
+        steps.append(Step(layer, (Ref(i),), {}, (i + 1,), told))
+    return Program(name, (start,), tuple(steps), Ref(len(steps)))
+
+
+def _told_behind(layer: Layer, behind: Mapping[str, Any]) -> tuple[Told, ...]:
+    """What a layer that cannot be read returns: what the next one in a Sequential was built for.
+
+    Its dtype is that which the layer computes in.
+    """
+    shape = (behind.get("build_config") or {}).get("input_shape")
+    if not isinstance(shape, list) or not (layer.unreadable or layer.key == "layer:Lambda"):
+        return ()
+    dtype = layer.config.get("dtype") or "float32"
+    if isinstance(dtype, Mapping):
+        dtype = (dtype.get("config") or {}).get("name") or "float32"
+    return ((tuple(shape), str(dtype).removeprefix("mixed_")),)
 
 
 def _input(config: Mapping[str, Any], value: int, name: str) -> ProgramInput:
@@ -97,13 +158,15 @@ class _Call:
         return [x.value for x in leaves((self.args, self.kwargs)) if isinstance(x, Ref)]
 
 
-def _functional(config: Mapping[str, Any], name: str, identity: Hashable) -> Program:
+def _functional(
+    config: Mapping[str, Any], name: str, identity: Hashable, places: Places | None
+) -> Program:
     numbers = _Numbers()
     inputs: dict[int, ProgramInput] = {}
     calls: list[_Call] = []
     for serialized in config["layers"]:
         own = str(serialized.get("name") or serialized["config"]["name"])
-        layer = layer_from_config(serialized, (identity, own))
+        layer = _placed(serialized, (identity, own), places)
         if layer.kind == "InputLayer":
             value = numbers[own, 0, 0]
             inputs[value] = _input(layer.config, value, own)
@@ -115,7 +178,10 @@ def _functional(config: Mapping[str, Any], name: str, identity: Hashable) -> Pro
     outputs = _history(config["output_layers"], numbers, functional)
     given = list(leaves(_history(config["input_layers"], numbers, functional)))
     order = _run_order(calls, [x.value for x in leaves(outputs)], numbers, set(inputs), name)
-    steps = tuple(Step(c.layer, c.args, c.kwargs, numbers.outputs(*c.key), ()) for c in order)
+    steps = tuple(
+        Step(c.layer, c.args, c.kwargs, made, numbers.told_of(made))
+        for c, made in ((c, numbers.outputs(*c.key)) for c in order)
+    )
     return Program(name, tuple(inputs[ref.value] for ref in given), steps, outputs)
 
 
@@ -125,6 +191,7 @@ class _Numbers(dict[tuple[str, int, int], int]):
     def __init__(self) -> None:
         super().__init__()
         self.widths: dict[tuple[str, int], int] = {}
+        self.told: dict[int, Told] = {}
 
     def __missing__(self, key: tuple[str, int, int]) -> int:
         self[key] = number = len(self)
@@ -134,6 +201,11 @@ class _Numbers(dict[tuple[str, int, int], int]):
     def outputs(self, layer: str, node: int) -> tuple[int, ...]:
         """The numbers of a call's outputs, up to the last one that anything refers to."""
         return tuple(self[layer, node, i] for i in range(self.widths.get((layer, node), 1)))
+
+    def told_of(self, values: Sequence[int]) -> tuple[Told, ...]:
+        """What those that read these tensors say of them, up to the first that nothing reads."""
+        known = takewhile(lambda told: told is not None, map(self.told.get, values))
+        return tuple(told for told in known if told is not None)
 
 
 def _run_order(
@@ -213,7 +285,9 @@ def _decode(value: Any, numbers: _Numbers) -> Tree:
     match value.get("class_name"):
         case "__keras_tensor__":
             layer, node, index = config["keras_history"]
-            return Ref(numbers[layer, int(node), int(index)])
+            number = numbers[layer, int(node), int(index)]
+            numbers.told[number] = tuple(config["shape"]), str(config["dtype"])
+            return Ref(number)
         case "__slice__":
             return slice(*(_decode(config[k], numbers) for k in ("start", "stop", "step")))
         case "__tuple__":

@@ -335,7 +335,7 @@ class Builder:
         declared = TensorType(tuple(shape), dtype or self.policy.variable)
         full = "/".join((*row.prefix, name))
         stored = self._stored(row, name, full, declared)
-        if stored is None:
+        if stored is None or stored.trainable is None:
             key: Hashable = (row.layer.identity, full)
             return self._variable(
                 key, full, declared, trainable and self.trainable, logical, auxiliary
@@ -401,7 +401,11 @@ class Builder:
         assert self.row is not None
         left = self.row.left or []
         self.row.left = None if self.row.left is None else []
-        return [self._variable(s.key, s.name, s.type, s.trainable) for s in left]
+        own = bool(self.row.layer.config.get("trainable", True))
+        return [
+            self._variable(s.key, s.name, s.type, own if s.trainable is None else s.trainable)
+            for s in left
+        ]
 
     def adopt(self, layer: Layer, path: str) -> None:
         """Register the variables of a layer that the model holds and never calls."""
@@ -410,7 +414,8 @@ class Builder:
                 value = self._weight_id(stored.key, f"{path}/{stored.name}")
                 self._weight_ids[stored.key] = value
                 self.values[value] = stored.type
-                self.weights[value] = Weight(value, value, stored.type, stored.trainable, path)
+                trainable = stored.trainable is not False
+                self.weights[value] = Weight(value, value, stored.type, trainable, path)
 
     # -- sizes and notes -------------------------------------------------------------------
 

@@ -226,6 +226,8 @@ class _Runner:
         assert b.row is not None
         b.row.left = list(layer.stored) if layer.stored is not None else None
         types = self._declared_types(call)
+        if layer.stored is None and layer.key.startswith("custom:"):
+            reason += "; how many parameters it has is unknown"
         operands = [*call.tensors, *b.claim_all()]
         return list(b.unknown(reason, operands, types))
 
@@ -236,6 +238,12 @@ class _Runner:
                 "/".join(self.b.scope),
                 f"{call.layer.kind} is not read, and neither is what it returns at another size",
                 "Build the model at that size, or leave its fixed sizes as they are.",
+            )
+        if not call.expected:
+            raise LoweringError(
+                "/".join(self.b.scope),
+                f"{call.layer.kind} is not read, and the file does not say what it returns",
+                "Pass the model itself, as model.py:name or to costlens.analyze.",
             )
         batch = next((x.shape[:1] for x in call.tensors if x.rank), ())
         types = []
