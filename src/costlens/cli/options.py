@@ -37,7 +37,7 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         "target",
         metavar="TARGET",
         nargs="+" if many else None,
-        help="model.py, model.py:name, model.py:build(width=0.5), package.module:name",
+        help="model.py, model.py:name, model.py:build(width=0.5), package.module:name, model.keras",
     )
     sizes = parser.add_argument_group(f"sizes that the {kind} leaves open")
     sizes.add_argument("--batch", type=positive, metavar="N", help="batch size (default 1)")

@@ -16,13 +16,14 @@ from costlens.frontends.archive import MAX_CONFIG, Archive, read_archive
 from costlens.frontends.held import Held
 from costlens.frontends.layercall import Program, ProgramInput
 from costlens.frontends.lowering import LOWERINGS
+from costlens.frontends.lowering.quantized import packing_noted
 from costlens.frontends.lowering.run import lower
 from costlens.frontends.program import layer_from_config, program_from_config
 from costlens.frontends.sizes import InputShape, only_shape, settle
 from costlens.ir.check import check
 from costlens.ir.graph import Graph
+from costlens.ir.types import ITEMSIZE
 
-_MAX_CALLS = 100_000
 _RESAVE = "Load it with the Keras that wrote it and save it as .keras with Keras 3."
 _PASS_MODEL = "Pass the model itself, as model.py:name or to costlens.analyze."
 
@@ -50,10 +51,9 @@ def read_file(
     """
     try:
         saved = _archive(path) if path.suffix.lower() == ".keras" else _Saved(_text(path))
-        program = _sized(_program(saved, str(path)), input_shape)
-        _few_calls(program, str(path))
+        program = _sized(_program(saved, str(path)), saved.config, input_shape)
         types, resized = settle(program.inputs, batch, input_shape)
-        graph = check(lower(program, LOWERINGS, types, dims, resized))
+        graph = _sound(check(lower(program, LOWERINGS, types, dims, resized)))
     except CostlensError:
         raise
     except Exception as error:  # whatever a damaged or hostile configuration breaks
@@ -61,7 +61,7 @@ def read_file(
         raise InputError(
             str(path), f"its configuration cannot be read ({what})", "Save the model again."
         ) from error
-    return _compared(graph, saved), saved.keras
+    return _compared(packing_noted(graph), saved), saved.keras
 
 
 def _archive(path: Path) -> _Saved:
@@ -70,6 +70,8 @@ def _archive(path: Path) -> _Saved:
     if version and not version.startswith("3."):
         raise InputError(str(path), f"is saved by Keras {version[:20]}, not by Keras 3", _RESAVE)
     config = _object(archive.config, f"{path}/config.json")
+    if archive.held is not None and not archive.held.size():
+        return _Saved(config, version, None, "The archive holds no weights yet.")
     return _Saved(config, version, archive.held, archive.why)
 
 
@@ -137,9 +139,9 @@ def _is_keras_2(config: Mapping[str, Any]) -> bool:
     )
 
 
-def _sized(program: Program, input_shape: InputShape) -> Program:
+def _sized(program: Program, config: Mapping[str, Any], input_shape: InputShape) -> Program:
     """A Sequential that waits for its input shape takes the flag's."""
-    if len(program.inputs) != 1 or program.inputs[0].shape:
+    if "input_layers" in config.get("config", config) or program.inputs[0].shape:
         return program
     (start,) = program.inputs
     sizes = only_shape(input_shape)
@@ -149,28 +151,34 @@ def _sized(program: Program, input_shape: InputShape) -> Program:
             "this Sequential model has no input shape yet",
             "Pass --input-shape with the shape of one input, or start it with keras.Input(shape).",
         )
-    return replace(program, inputs=(ProgramInput(0, start.name, (None, *sizes), start.dtype),))
+    return replace(program, inputs=(ProgramInput(0, "input_layer", (None, *sizes), start.dtype),))
 
 
-def _few_calls(program: Program, where: str) -> None:
-    """A small file may hold models that call each other more often than can be counted."""
-    if _calls(program) > _MAX_CALLS:
-        raise InputError(where, f"its layers are called more than {_MAX_CALLS:,} times")
+def _sound(graph: Graph) -> Graph:
+    """The graph, if all its sizes are whole numbers and all its dtypes are known ones.
 
-
-def _calls(program: Program) -> int:
-    return sum(
-        1 + (_calls(step.layer.program) if step.layer.program else 0) for step in program.steps
-    )
+    Raises ValueError where a damaged configuration gave others.
+    """
+    logical = [weight.logical for weight in graph.weights.values() if weight.logical is not None]
+    for shape in (*(type_.shape for type_ in graph.values.values()), *logical):
+        if any(type(n) is not int or n < 0 for n in shape):
+            raise ValueError(f"{shape} is not a shape")
+    for dtype in {type_.dtype for type_ in graph.values.values()}:
+        if dtype not in ITEMSIZE:
+            raise ValueError(f"{dtype} is not a dtype")
+    return graph
 
 
 def _compared(graph: Graph, saved: _Saved) -> Graph:
-    """The graph with a note where the archive was not read, or stores another number of weights."""
+    """The graph with a note where the archive was not read, or stores too few weights.
+
+    It may store more: a layer beside the graph, or a weight twice.
+    """
     note = saved.why
     if saved.held is not None:
         asked = sum(weight.type.size for weight in graph.weights.values())
         stored = saved.held.size()
-        if asked != stored:
+        if stored < asked:
             note = (
                 f"The config asks for weights of {asked:,} numbers, and the archive stores "
                 f"{stored:,}."

@@ -5,7 +5,8 @@ Reads what ``get_config()`` gives for a layer, a Functional model or a Sequentia
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
@@ -24,6 +25,7 @@ from costlens.frontends.layercall import (
     Step,
     Tree,
     leaves,
+    map_leaves,
 )
 from costlens.ir.types import TensorType
 
@@ -34,6 +36,12 @@ _OPERATIONS = tuple(
 """Where operations live; ``keras.activations`` has some of its own beside those of ``ops``."""
 
 
+_OWN_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
+"""Public names of classes whose own name, which paths are made of, is another."""
+
+_STORES_MORE = ("IntegerLookup", "SpectralNormalization", "StringLookup", "TextVectorization")
+"""Layers of which an archive holds tables that are no weights, or a weight twice."""
+
 Told = tuple[PartialShape, str]
 """Shape and dtype of a tensor, as Keras declares them."""
 
@@ -42,7 +50,7 @@ _LAMBDA = "it holds a function, which is never run"
 
 def layer_key(module: str | None, class_name: str) -> str:
     """``layer:Dense``, ``op:Add`` or ``custom:Mine``, from where a class lives."""
-    module = module or "keras.layers"
+    module, class_name = module or "keras.layers", _OWN_NAMES.get(class_name, class_name)
     if module.split(".")[0] != "keras":
         return f"custom:{class_name}"
     return f"{'op' if module.startswith(_OPERATIONS) else 'layer'}:{class_name}"
@@ -64,7 +72,7 @@ def layer_from_config(
         program = program_from_config(config, name, identity, held)
         return Layer(key, name, config, identity, program=program)
     unreadable = f"{class_name} is a custom layer" if key.startswith("custom:") else ""
-    stored = held.stored(identity) if held and not _stored_otherwise(config) else None
+    stored = held.stored(identity) if held and not _stored_otherwise(class_name, config) else None
     return Layer(key, name, config, identity, stored, unreadable=unreadable)
 
 
@@ -76,9 +84,11 @@ def _key_of(serialized: Mapping[str, Any], class_name: str) -> str:
     return layer_key(module, class_name)
 
 
-def _stored_otherwise(config: Mapping[str, Any]) -> bool:
+def _stored_otherwise(class_name: str, config: Mapping[str, Any]) -> bool:
     """Whether Keras saves the layer's variables in another form than it holds them in."""
-    return bool(config.get("lora_rank")) or "Quantized" in str(config.get("dtype"))
+    dtype = str(config.get("dtype"))
+    quantised = "Quantized" in dtype or "_from_" in dtype
+    return quantised or bool(config.get("lora_rank")) or class_name in _STORES_MORE
 
 
 def program_from_config(
@@ -101,7 +111,7 @@ def _placed(serialized: Mapping[str, Any], identity: Hashable, places: Places | 
     key = _key_of(serialized, str(serialized["class_name"]))
     if places is None or key.startswith("op:"):
         return layer_from_config(serialized, identity)
-    return layer_from_config(serialized, identity, places.next(str(serialized["class_name"])))
+    return layer_from_config(serialized, identity, places.next(key.partition(":")[2]))
 
 
 def _sequential(
@@ -174,15 +184,45 @@ def _functional(
         for index, node in enumerate(serialized["inbound_nodes"]):
             args = tuple(_decode(node["args"], numbers))
             calls.append(_Call((own, index), layer, args, _decode(node["kwargs"], numbers)))
-    functional = {call.key[0] for call in calls if "input_layers" in call.layer.config}
+    functional = _counted_from_one(config, calls)
     outputs = _history(config["output_layers"], numbers, functional)
     given = list(leaves(_history(config["input_layers"], numbers, functional)))
     order = _run_order(calls, [x.value for x in leaves(outputs)], numbers, set(inputs), name)
-    steps = tuple(
-        Step(c.layer, c.args, c.kwargs, made, numbers.told_of(made))
-        for c, made in ((c, numbers.outputs(*c.key)) for c in order)
-    )
+    steps = tuple(_step(call, numbers) for call in order)
     return Program(name, tuple(inputs[ref.value] for ref in given), steps, outputs)
+
+
+def _step(call: _Call, numbers: _Numbers) -> Step:
+    made = numbers.outputs(*call.key)
+    told = numbers.told_of(made)
+    args, kwargs = call.args, call.kwargs
+    if told and told[0][1] == "float64" and call.layer.key.startswith("op:"):
+        read = {numbers.told[value][1] for value in call.reads if value in numbers.told}
+        if "float64" not in read:
+            args, kwargs = map_leaves(_numpys, args), map_leaves(_numpys, kwargs)
+    return Step(call.layer, args, kwargs, made, told)
+
+
+def _numpys(leaf: Any) -> Any:
+    """A number of numpy's, which a config writes as Python's own and which makes doubles."""
+    return np.float64(leaf) if isinstance(leaf, float) else leaf
+
+
+def _counted_from_one(config: Mapping[str, Any], calls: Sequence[_Call]) -> set[str]:
+    """Nested Functional models, the user's own subclasses included, which outputs tell of."""
+    made = Counter(call.key[0] for call in calls)
+    custom = {call.key[0] for call in calls if call.layer.key.startswith("custom:")}
+    beyond = {layer for layer, node in _histories(config["output_layers"]) if node >= made[layer]}
+    return (custom & beyond) | {c.key[0] for c in calls if "input_layers" in c.layer.config}
+
+
+def _histories(tree: Tree) -> Iterator[tuple[str, int]]:
+    """Layer and node of every ``[layer, node, index]`` in a tree."""
+    if isinstance(tree, (list, tuple)) and len(tree) == 3 and isinstance(tree[0], str):
+        yield tree[0], int(tree[1])
+    else:
+        for item in tree.values() if isinstance(tree, Mapping) else tree:
+            yield from _histories(item)
 
 
 class _Numbers(dict[tuple[str, int, int], int]):

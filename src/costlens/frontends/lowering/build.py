@@ -20,6 +20,8 @@ from costlens.ir.types import Shape, TensorType, is_float, promote
 Lowering = Callable[["Builder", LayerCall], Tree]
 Scalar = int | float | complex | bool
 
+_MAX_NODES = 300_000
+
 
 class Unreadable(Exception):
     """Raised by a lowering that cannot describe its call; the row becomes an unknown."""
@@ -88,6 +90,8 @@ class Builder:
     ) -> tuple[Tensor, ...]:
         """Append a node and return all its outputs; raises ValueError where types disagree."""
         assert self.row is not None, "nodes belong to a layer call"
+        if len(self.nodes) >= _MAX_NODES:
+            raise LoweringError(self.row.origin.layer, f"the graph has over {_MAX_NODES:,} ops")
         types = OPS[op].infer(tuple([x.type for x in operands]), attrs)
         name = self._unique("/".join((*self.scope, label or attrs.get("fn") or op)))
         ids = tuple([name if i == 0 else f"{name}:{i}" for i in range(len(types))])

@@ -25,6 +25,8 @@ from costlens.frontends.lowering.policy import read_policy
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
 
+_MAX_CALLS = 50_000
+
 
 def lower(
     program: Program,
@@ -57,7 +59,7 @@ class _Runner:
     """Interprets programs; ``table`` and the checks are the same all the way down."""
 
     def __init__(self, b: Builder, table: Mapping[str, Lowering], checked: bool) -> None:
-        self.b, self.table, self.checked = b, table, checked
+        self.b, self.table, self.checked, self.calls = b, table, checked, 0
         b.dispatch = self._inside
 
     def program(self, program: Program, inputs: Sequence[Tensor]) -> Tree:
@@ -107,6 +109,12 @@ class _Runner:
         made = self.b.cast(self.b.reshape(x, shape), dtype)
         return Tensor(made.id, made.type, x.mask)
 
+    def _count(self) -> None:
+        """A small file may hold models that call each other without an end in sight."""
+        self.calls += 1
+        if self.calls > _MAX_CALLS:
+            raise LoweringError(self.b.name, f"its layers are called over {_MAX_CALLS:,} times")
+
     def _path(self, layer: Layer) -> str:
         return "/".join((*self.b.scope, layer.name))
 
@@ -118,6 +126,7 @@ class _Runner:
         expected: tuple[tuple[PartialShape, str], ...],
     ) -> Tree:
         """One call of a layer, a row of its own unless inside one already."""
+        self._count()
         if layer.program is not None:
             with self.b.scoped(layer.name):
                 return self.program(layer.program, _inputs(layer.program, args, kwargs))
@@ -128,6 +137,7 @@ class _Runner:
 
     def _inside(self, layer: Layer, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> Tree:
         """A wrapped layer: part of the row that is open."""
+        self._count()
         if layer.program is not None:
             return self.program(layer.program, _inputs(layer.program, args, kwargs))
         return self._leaf(LayerCall(layer, tuple(args), kwargs))
@@ -226,7 +236,7 @@ class _Runner:
         assert b.row is not None
         b.row.left = list(layer.stored) if layer.stored is not None else None
         types = self._declared_types(call)
-        if layer.stored is None and layer.key.startswith("custom:"):
+        if layer.stored is None and layer.key != "layer:Lambda" and layer.key[:3] != "op:":
             reason += "; how many parameters it has is unknown"
         operands = [*call.tensors, *b.claim_all()]
         return list(b.unknown(reason, operands, types))
