@@ -85,7 +85,7 @@ class Study:
     @cached_property
     def savings(self) -> savings_analysis.Savings:
         """What the blocks save together, the whole model re-priced."""
-        return savings_analysis.savings(self.graph, self.blocks)
+        return savings_analysis.Savings(self.graph, self.blocks)
 
     def sweep(self, block: block_analysis.Block) -> sweep_analysis.Sweep | None:
         """A block at other inner widths; None where its inner width is not one number."""

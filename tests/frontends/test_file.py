@@ -92,7 +92,8 @@ def test_an_archive_reads_as_its_live_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "bfloat16", "int8_from_float32"])
 def test_dtypes_in_an_archive(dtype: str, tmp_path: Path) -> None:
-    model = keras.Sequential([keras.Input((5,)), layers.Dense(4, dtype=dtype)])
+    x = keras.Input((5,))
+    model = functional(x, layers.Dense(4, dtype=dtype)(x))
     model.save(tmp_path / "m.keras")
     assert told(read_file(tmp_path / "m.keras")[0]) == told(graph_of(model))
 

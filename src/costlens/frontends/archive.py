@@ -6,26 +6,20 @@ headers are read, through a view of the place where they lie in the archive.
 
 from __future__ import annotations
 
-import io
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
 
 from costlens.errors import InputError
+from costlens.frontends.hdf5 import DAMAGED, headers, opened
 from costlens.frontends.held import Held
-from costlens.ir.types import TensorType
 
 MAX_CONFIG = 32 * 2**20
 _MAX_METADATA = 2**16
-_MAX_VARIABLES = 100_000
-_MAX_DEPTH = 64
 _WEIGHTS = "model.weights.h5"
 _LOCAL_HEADER = 30
-_DAMAGED = "Copy or save it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +46,7 @@ def read_archive(path: Path) -> Archive:
     except OSError as error:
         raise InputError(where, f"cannot be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
-        raise InputError(where, f"is no whole .keras archive ({error})", _DAMAGED) from error
+        raise InputError(where, f"is no whole .keras archive ({error})", DAMAGED) from error
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int, where: str) -> bytes | None:
@@ -70,7 +64,7 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int, where: str) -> byte
     return text
 
 
-def _weights(file: IO[bytes], archive: zipfile.ZipFile, where: str) -> tuple[Held | None, str]:
+def _weights(file: BufferedReader, archive: zipfile.ZipFile, where: str) -> tuple[Held | None, str]:
     """What the archive stores of the weights, or why that is not read."""
     try:
         info = archive.getinfo(_WEIGHTS)
@@ -89,42 +83,19 @@ def _weights(file: IO[bytes], archive: zipfile.ZipFile, where: str) -> tuple[Hel
     start = info.header_offset + _LOCAL_HEADER + names
     if start + info.file_size > os.fstat(file.fileno()).st_size:
         raise zipfile.BadZipFile(f"{_WEIGHTS} is cut off")
-    with _opened(_View(file, start, info.file_size), where) as h5:
-        return _group(h5, where), ""
+    with opened(_View(file, start, info.file_size), f"{where}/{_WEIGHTS}") as h5:
+        return headers(h5, f"{where}/{_WEIGHTS}", "layers").merged(), ""
 
 
-@contextmanager
-def _opened(view: _View, where: str) -> Iterator[Any]:
-    """The weights' file; whatever HDF5 does not take in it is one line."""
-    import h5py
+class _View:
+    """A part of a file, as a file that HDF5 reads."""
 
-    try:
-        with h5py.File(view, "r", locking=False) as h5:
-            yield h5
-    except InputError:
-        raise
-    except Exception as error:  # h5py raises anything on a damaged file
-        raise InputError(where, f"its {_WEIGHTS} cannot be read ({error})", _DAMAGED) from error
-
-
-class _View(io.RawIOBase):
-    """A part of a file, as a file of its own."""
-
-    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
-        super().__init__()
+    def __init__(self, file: BufferedReader, start: int, size: int) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0
 
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move; as in any file."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         self._at = base + offset
         return self._at
 
@@ -132,46 +103,17 @@ class _View(io.RawIOBase):
         """Where it is."""
         return self._at
 
-    def readinto(self, buffer: Any) -> int:
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, as far as this part goes."""
+        left = max(0, self._size - self._at)
+        buffer = bytearray(left if size < 0 else min(size, left))
+        del buffer[self.readinto(buffer) :]
+        return bytes(buffer)
+
+    def readinto(self, buffer: bytearray) -> int:
         """Fill the buffer as far as this part goes."""
-        count = max(0, min(len(buffer), self._size - self._at))
+        left = max(0, self._size - self._at)
         self._file.seek(self._start + self._at)
-        data = self._file.read(count)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-def _group(h5: Any, where: str) -> Held:
-    """Every variable's header below the root, optimizer and metrics left out."""
-    import h5py
-
-    count = 0
-
-    def read(group: Any, depth: int) -> Held:
-        nonlocal count
-        variables: dict[str, TensorType] = {}
-        groups: dict[str, Held] = {}
-        for name in group:
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise InputError(where, f"its {_WEIGHTS} points outside itself", _DAMAGED)
-            count += 1
-            if depth > _MAX_DEPTH or count > _MAX_VARIABLES:
-                raise InputError(where, f"its {_WEIGHTS} holds too many groups")
-            item = group[name]
-            if isinstance(item, h5py.Dataset):
-                variables[name] = _type(item)
-            elif depth or name == "layers":
-                groups[name] = read(item, depth + 1)
-        own = groups.pop("vars", None)
-        return Held(own.variables if own else variables, groups)
-
-    return read(h5, 0)
-
-
-def _type(dataset: Any) -> TensorType:
-    dtype = dataset.dtype
-    if dtype.kind == "V":  # bfloat16, which HDF5 does not know, says so beside
-        return TensorType(tuple(dataset.shape or ()), str(dataset.attrs.get("dtype", "unknown")))
-    return TensorType(tuple(dataset.shape or ()), str(dtype.name))
+        count = self._file.readinto(buffer if len(buffer) <= left else memoryview(buffer)[:left])
+        self._at += count
+        return count

@@ -1,7 +1,9 @@
-"""What an archive stores of a model's variables: names, shapes and dtypes, never values.
+"""What a file stores of a model's variables: names, shapes and dtypes, never values.
 
-Keras writes a model's layers under ``layers/<class name in snake case>``, numbered from the second
-of a class on, and a layer's own variables under ``vars`` and those of its parts beside that.
+In an archive Keras writes a model's layers under ``layers/<class name in snake case>``, numbered
+from the second of a class on, and a layer's own variables under ``vars`` and those of its parts
+beside that. In an HDF5 file a layer's variables are under its name, and so are those of a whole
+model inside the model.
 """
 
 from __future__ import annotations
@@ -16,20 +18,29 @@ from costlens.ir.types import TensorType
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One group of an archive: its own variables, and the groups inside."""
+    """One group of a file: its own variables, and the groups inside.
+
+    ``by_name`` says that the groups are layers, by their names.
+    """
 
     variables: Mapping[str, TensorType] = field(default_factory=dict)
     groups: Mapping[str, Held] = field(default_factory=dict)
+    by_name: bool = False
 
     def places(self) -> Places:
         """Where a model's layers are stored, in their order."""
+        if self.by_name:
+            return Places(self.groups, by_name=True)
         return Places(self.groups.get("layers", _NOTHING).groups)
 
-    def stored(self, identity: Hashable) -> tuple[Stored, ...]:
-        """The variables of one layer, its parts included.
+    def merged(self) -> Held:
+        """The same, with what is under ``vars`` as the group's own."""
+        groups = {name: group.merged() for name, group in self.groups.items()}
+        own = groups.pop("vars", self)
+        return Held(own.variables, groups)
 
-        An archive does not say which of them are trainable.
-        """
+    def stored(self, identity: Hashable) -> tuple[Stored, ...]:
+        """The variables of one layer, its parts included. No file says which are trainable."""
         return tuple(Stored(path, type_, None, (identity, path)) for path, type_ in self._all(""))
 
     def size(self) -> int:
@@ -56,13 +67,16 @@ def _is_seed(variables: Mapping[str, TensorType]) -> bool:
 
 @dataclass(slots=True)
 class Places:
-    """Hands out a model's groups layer by layer, as Keras names them by class."""
+    """Hands out a model's groups layer by layer, as Keras names them."""
 
     groups: Mapping[str, Held]
     met: dict[str, int] = field(default_factory=dict)
+    by_name: bool = False
 
-    def next(self, class_name: str) -> Held | None:
-        """What is stored for the next layer of this class."""
+    def next(self, class_name: str, layer: str) -> Held | None:
+        """What is stored for the next layer of this class, which has this name."""
+        if self.by_name:
+            return self.groups.get(layer)
         name = _snake_case(class_name)
         count = self.met[name] = self.met.get(name, -1) + 1
         return self.groups.get(f"{name}_{count}" if count else name)

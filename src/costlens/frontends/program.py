@@ -111,7 +111,8 @@ def _placed(serialized: Mapping[str, Any], identity: Hashable, places: Places | 
     key = _key_of(serialized, str(serialized["class_name"]))
     if places is None or key.startswith("op:"):
         return layer_from_config(serialized, identity)
-    return layer_from_config(serialized, identity, places.next(key.partition(":")[2]))
+    name = str(serialized.get("name") or serialized["config"].get("name"))
+    return layer_from_config(serialized, identity, places.next(key.partition(":")[2], name))
 
 
 def _sequential(
