@@ -14,6 +14,7 @@ from costlens.ir.types import TensorType
 DAMAGED = "Copy or save it again."
 _MAX_OBJECTS = 100_000
 _MAX_DEPTH = 64
+_MAX_NAMES = 2**24
 
 
 @contextmanager
@@ -41,6 +42,20 @@ def text(h5: Any, name: str, limit: int) -> str | None:
     if not isinstance(value, (str, bytes)) or len(value) > limit:
         return None
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def names(h5: Any, group: str, name: str) -> list[str]:
+    """A group's attribute that lists names; a long one is cut into several, with a number each."""
+    import h5py
+
+    found: list[str] = []
+    if not isinstance(h5.get(group, getlink=True), h5py.HardLink):
+        return found
+    held = h5[group].attrs
+    for key in [name] if name in held else [f"{name}{i}" for i in range(len(held))]:
+        if key in held and held.get_id(key).get_storage_size() <= _MAX_NAMES:
+            found += [x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in held[key]]
+    return found
 
 
 def headers(h5: Any, where: str, only: str = "") -> Held:

@@ -39,6 +39,13 @@ class Held:
         own = groups.pop("vars", self)
         return Held(own.variables, groups)
 
+    def at(self, path: str) -> Held:
+        """The group at a path below; nothing where there is none."""
+        held = self
+        for name in path.split("/"):
+            held = held.groups.get(name, _NOTHING)
+        return held
+
     def stored(self, identity: Hashable) -> tuple[Stored, ...]:
         """The variables of one layer, its parts included. No file says which are trainable."""
         return tuple(Stored(path, type_, None, (identity, path)) for path, type_ in self._all(""))

@@ -1,4 +1,4 @@
-"""A ``.keras`` archive or a Keras ``config.json`` → Graph, without importing Keras.
+"""A ``.keras`` archive, an HDF5 file or a Keras ``config.json`` → Graph, without importing Keras.
 
 Nothing in a file is run: no Lambda, no pickle, no class of the user's.
 """
@@ -6,14 +6,17 @@ Nothing in a file is run: no Lambda, no pickle, no class of the user's.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from costlens.errors import CostlensError, InputError
+from costlens.errors import CostlensError, InputError, LoweringError
 from costlens.frontends.archive import MAX_CONFIG, Archive, read_archive
+from costlens.frontends.hdf5 import headers, names, opened, text
 from costlens.frontends.held import Held
+from costlens.frontends.keras2 import is_keras_2, modern
 from costlens.frontends.layercall import Program, ProgramInput
 from costlens.frontends.lowering import LOWERINGS
 from costlens.frontends.lowering.quantized import packing_noted
@@ -22,9 +25,10 @@ from costlens.frontends.program import layer_from_config, program_from_config
 from costlens.frontends.sizes import InputShape, only_shape, settle
 from costlens.ir.check import check
 from costlens.ir.graph import Graph
-from costlens.ir.types import ITEMSIZE
+from costlens.ir.types import ITEMSIZE, TensorType
 
-_RESAVE = "Load it with the Keras that wrote it and save it as .keras with Keras 3."
+_LONGEST = 1000
+
 _PASS_MODEL = "Pass the model itself, as model.py:name or to costlens.analyze."
 
 
@@ -46,15 +50,17 @@ def read_file(
 ) -> tuple[Graph, str]:
     """The graph of a saved model, and the version of Keras that saved it where the file says so.
 
-    Raises InputError where the file is none of Keras 3's or is damaged, and LoweringError where
-    a layer disagrees with what the file stores for it.
+    Raises InputError where the file is none of Keras's or is damaged, and LoweringError where a
+    layer disagrees with what the file stores for it.
     """
     try:
-        saved = _archive(path) if path.suffix.lower() == ".keras" else _Saved(_text(path))
+        saved = _opened(path)
         program = _sized(_program(saved, str(path)), saved.config, input_shape)
         types, resized = settle(program.inputs, batch, input_shape)
         graph = _sound(check(lower(program, LOWERINGS, types, dims, resized)))
-    except CostlensError:
+    except CostlensError as error:
+        if len(str(error)) > _LONGEST:  # it quotes the file
+            raise type(error)(error.where[:200], f"{error.what[:200]}…", error.fix) from error
         raise
     except Exception as error:  # whatever a damaged or hostile configuration breaks
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -64,32 +70,56 @@ def read_file(
     return _compared(packing_noted(graph), saved), saved.keras
 
 
+def _opened(path: Path) -> _Saved:
+    match path.suffix.lower():
+        case ".keras":
+            return _archive(path)
+        case ".h5" | ".hdf5":
+            return _hdf5(path)
+        case _:
+            return _Saved(_text(path))
+
+
 def _archive(path: Path) -> _Saved:
     archive: Archive = read_archive(path)
     version = str(_object(archive.metadata, f"{path}/metadata.json").get("keras_version", ""))
-    if version and not version.startswith("3."):
-        raise InputError(str(path), f"is saved by Keras {version[:20]}, not by Keras 3", _RESAVE)
     config = _object(archive.config, f"{path}/config.json")
     if archive.held is not None and not archive.held.size():
-        return _Saved(config, version, None, "The archive holds no weights yet.")
+        return _Saved(config, version, None, "The archive holds no weights that can be compared.")
     return _Saved(config, version, archive.held, archive.why)
+
+
+def _hdf5(path: Path) -> _Saved:
+    """A whole model as ``model.save("model.h5")`` writes it."""
+    where = str(path)
+    with opened(path, where) as h5:
+        config = text(h5, "model_config", MAX_CONFIG)
+        if config is None:
+            raise InputError(where, "holds weights and no model", _PASS_MODEL)
+        layers = names(h5, "model_weights", "layer_names")
+        stored = headers(h5, where, "model_weights").groups.get("model_weights", Held())
+        version = text(h5, "keras_version", 100) or ""
+    held = Held({}, {name: stored.at(name) for name in layers}, by_name=True)
+    if not held.size():
+        return _Saved(_object(config.encode(), where), version, None, "The file holds no weights.")
+    return _Saved(_object(config.encode(), where), version, held)
 
 
 def _text(path: Path) -> Mapping[str, Any]:
     try:
         with open(path, "rb") as file:
-            text = file.read(MAX_CONFIG + 1)
+            content = file.read(MAX_CONFIG + 1)
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {error.strerror or error}") from error
-    if len(text) > MAX_CONFIG:
+    if len(content) > MAX_CONFIG:
         raise InputError(str(path), f"is larger than {MAX_CONFIG // 2**20} MiB")
-    return _object(text, str(path))
+    return _object(content, str(path))
 
 
-def _object(text: bytes, where: str) -> Mapping[str, Any]:
+def _object(content: bytes, where: str) -> Mapping[str, Any]:
     """A JSON object, or an InputError in one line."""
     try:
-        value = json.loads(text)
+        value = json.loads(content)
     except RecursionError as error:
         raise InputError(where, "is nested too deeply") from error
     except ValueError as error:
@@ -101,9 +131,7 @@ def _object(text: bytes, where: str) -> Mapping[str, Any]:
 
 def _program(saved: _Saved, where: str) -> Program:
     """The program of the whole file; raises InputError where it holds another thing."""
-    config = saved.config
-    if str(config.get("keras_version", "3")).startswith(("1", "2")) or _is_keras_2(config):
-        raise InputError(where, "is in the format of Keras 2, which is not read yet", _RESAVE)
+    config = modern(saved.config) if is_keras_2(saved.config) else saved.config
     if isinstance(config.get("layers"), list) and "class_name" not in config:
         return program_from_config(config, str(config.get("name", "model")), None, saved.held)
     if "class_name" not in config:
@@ -125,18 +153,6 @@ def _program(saved: _Saved, where: str) -> Program:
             _PASS_MODEL,
         )
     return layer.program
-
-
-def _is_keras_2(config: Mapping[str, Any]) -> bool:
-    """Whether calls are written as lists, as Keras 2 wrote them, in this model or one inside."""
-    inner = config.get("config", config)
-    layers = inner.get("layers") if isinstance(inner, Mapping) else inner
-    return any(
-        any(isinstance(node, list) for node in layer.get("inbound_nodes") or ())
-        or ("layers" in (layer.get("config") or ()) and _is_keras_2(layer))
-        for layer in layers or ()
-        if isinstance(layer, Mapping)
-    )
 
 
 def _sized(program: Program, config: Mapping[str, Any], input_shape: InputShape) -> Program:
@@ -170,9 +186,9 @@ def _sound(graph: Graph) -> Graph:
 
 
 def _compared(graph: Graph, saved: _Saved) -> Graph:
-    """The graph with a note where the archive was not read, or stores too few weights.
+    """The graph with a note where the weights were not read, or too few of them are stored.
 
-    It may store more: a layer beside the graph, or a weight twice.
+    More may be stored: a layer beside the graph, or a weight twice.
     """
     note = saved.why
     if saved.held is not None:
@@ -180,7 +196,25 @@ def _compared(graph: Graph, saved: _Saved) -> Graph:
         stored = saved.held.size()
         if stored < asked:
             note = (
-                f"The config asks for weights of {asked:,} numbers, and the archive stores "
-                f"{stored:,}."
+                f"The config asks for weights of {asked:,} numbers, and the file stores {stored:,}."
             )
+        if saved.held.by_name:
+            _compare_models(graph, saved.held)
     return replace(graph, notes=(*graph.notes, note)) if note else graph
+
+
+def _compare_models(graph: Graph, held: Held) -> None:
+    """Hold the weights of inner models, which an HDF5 file stores in one heap each, against it."""
+    asked: dict[str, Counter[TensorType]] = {}
+    for weight in graph.weights.values():
+        model = weight.owner.partition("/")[0]
+        if model != weight.owner and model in held.groups:
+            asked.setdefault(model, Counter())[weight.type] += 1
+    for model, types in asked.items():
+        stored = Counter(each.type for each in held.groups[model].stored(model))
+        for missing, count in (types - stored).items():
+            raise LoweringError(
+                model,
+                f"its config asks for {count} more weights {missing} than the file stores",
+                "Save the model again.",
+            )

@@ -29,7 +29,7 @@ from costlens.frontends.layercall import (
 )
 from costlens.ir.types import TensorType
 
-_CONTAINERS = ("Functional", "Sequential", "Model")
+CONTAINERS = ("Functional", "Sequential", "Model")
 _OPERATIONS = tuple(
     f"keras.{part}" for part in ("ops", "src.ops", "src.activations", "src.quantizers")
 )
@@ -41,6 +41,8 @@ _OWN_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
 
 _STORES_MORE = ("IntegerLookup", "SpectralNormalization", "StringLookup", "TextVectorization")
 """Layers of which an archive holds tables that are no weights, or a weight twice."""
+
+_MAX_OUTPUTS = 10_000
 
 Told = tuple[PartialShape, str]
 """Shape and dtype of a tensor, as Keras declares them."""
@@ -68,7 +70,7 @@ def layer_from_config(
     name = str(config.get("name") or serialized.get("name") or class_name.lower())
     identity = ("config", id(serialized)) if identity is None else identity
     key = _key_of(serialized, class_name)
-    if class_name in _CONTAINERS and key.startswith("layer:") and "layers" in config:
+    if class_name in CONTAINERS and key.startswith("layer:") and "layers" in config:
         program = program_from_config(config, name, identity, held)
         return Layer(key, name, config, identity, program=program)
     unreadable = f"{class_name} is a custom layer" if key.startswith("custom:") else ""
@@ -77,10 +79,17 @@ def layer_from_config(
 
 
 def _key_of(serialized: Mapping[str, Any], class_name: str) -> str:
-    """A class that is registered under a name is the user's, wherever it says that it lives."""
+    """A class that is registered under a name is the user's, wherever it says that it lives.
+
+    An HDF5 file does not say where classes live: an operation is what is called and, unlike any
+    layer, cannot be trained.
+    """
     module, registered = serialized.get("module"), serialized.get("registered_name")
     if module is None and isinstance(registered, str) and ">" in registered:
         return f"custom:{class_name}"
+    if module is None and serialized.get("inbound_nodes"):
+        trained = "trainable" in serialized["config"] or class_name in CONTAINERS
+        module = "keras.layers" if trained else "keras.ops"
     return layer_key(module, class_name)
 
 
@@ -235,6 +244,8 @@ class _Numbers(dict[tuple[str, int, int], int]):
         self.told: dict[int, Told] = {}
 
     def __missing__(self, key: tuple[str, int, int]) -> int:
+        if not 0 <= key[2] < _MAX_OUTPUTS:
+            raise ValueError(f"a call of {key[0]} has no output {key[2]}")
         self[key] = number = len(self)
         self.widths[key[:2]] = max(key[2] + 1, self.widths.get(key[:2], 1))
         return number
@@ -327,7 +338,8 @@ def _decode(value: Any, numbers: _Numbers) -> Tree:
         case "__keras_tensor__":
             layer, node, index = config["keras_history"]
             number = numbers[layer, int(node), int(index)]
-            numbers.told[number] = tuple(config["shape"]), str(config["dtype"])
+            if "shape" in config:
+                numbers.told[number] = tuple(config["shape"]), str(config["dtype"])
             return Ref(number)
         case "__slice__":
             return slice(*(_decode(config[k], numbers) for k in ("start", "stop", "step")))

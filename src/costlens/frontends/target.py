@@ -11,13 +11,9 @@ from typing import Any
 
 from costlens.errors import InputError
 
-_SAVED = (".keras", ".json")
-
-_RESAVE = "Load it with the Keras that wrote it and save it as .keras with Keras 3."
+_SAVED = (".keras", ".h5", ".hdf5", ".json")
 
 _LATER = {
-    ".h5": "HDF5 files",
-    ".hdf5": "HDF5 files",
     ".ipynb": "notebooks",
     ".tflite": "TensorFlow Lite files",
     ".onnx": "ONNX files",
@@ -66,8 +62,7 @@ def parse_target(text: str) -> Target:
             return Target(text, None, None, saved=Path(head))
         if suffix != ".py":
             what = f"{_LATER[suffix]} are not read yet" if suffix in _LATER else _NO_KIND
-            fix = _RESAVE if suffix in (".h5", ".hdf5") else "Pass a model.py or a .keras file."
-            raise InputError(_short(head), what, fix)
+            raise InputError(_short(head), what, "Pass a model.py or a .keras file.")
         return Target(text, Path(head), None, *expression)
     if expression[0] is None and named and "." in head:
         raise InputError(_short(text), "a module needs a name in it", f"Write {_short(head)}:name.")

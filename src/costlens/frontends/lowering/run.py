@@ -235,13 +235,13 @@ class _Runner:
         del b.nodes[start:]
         assert b.row is not None
         b.row.left = list(layer.stored) if layer.stored is not None else None
-        types = self._declared_types(call)
+        types = self._declared_types(call, reason)
         if layer.stored is None and layer.key != "layer:Lambda" and layer.key[:3] != "op:":
             reason += "; how many parameters it has is unknown"
         operands = [*call.tensors, *b.claim_all()]
         return list(b.unknown(reason, operands, types))
 
-    def _declared_types(self, call: LayerCall) -> list[TensorType]:
+    def _declared_types(self, call: LayerCall, reason: str) -> list[TensorType]:
         """What Keras says that a call returns, the batch filled in; it holds at its own sizes."""
         if not self.checked:
             raise LoweringError(
@@ -252,7 +252,8 @@ class _Runner:
         if not call.expected:
             raise LoweringError(
                 "/".join(self.b.scope),
-                f"{call.layer.kind} is not read, and the file does not say what it returns",
+                f"{call.layer.kind} is not read ({reason}), and the file does not say what it "
+                "returns",
                 "Pass the model itself, as model.py:name or to costlens.analyze.",
             )
         batch = next((x.shape[:1] for x in call.tensors if x.rank), ())
