@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -150,14 +150,16 @@ def analyze(
     input_shape: InputShape = None,
     training: bool = False,
     dims: Mapping[str, int] | None = None,
+    imports: Sequence[str] = (),
 ) -> Study:
     """Read a Keras model, or a TARGET such as ``"model.py:build(width=0.5)"``, and price it.
 
     ``batch`` and ``input_shape`` (without the batch axis; one shape, a list of them, or a dict by
     input name) settle what the model leaves open; an open batch is 1. ``dims`` settles the length
-    that a layer leaves open, by its path. Raises CostlensError where the model cannot be read.
+    that a layer leaves open, by its path. ``imports`` are Python files with layers of your own that
+    a saved model needs; they are run. Raises CostlensError where the model cannot be read.
     """
     if training:
         raise InputError("training", "training costs are not computed yet", "Leave it out.")
-    graph, source = frontends.read(model_or_target, batch, input_shape, dims)
+    graph, source = frontends.read(model_or_target, batch, input_shape, dims, imports)
     return Study(graph, source)

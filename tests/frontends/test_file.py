@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 
 import costlens
 from costlens.errors import CostlensError, InputError, LoweringError
-from costlens.frontends.keras_file import read_file
+from costlens.frontends.keras_file import read_graph
+from costlens.frontends.saved import open_saved
 from costlens.ir.graph import Graph
 from tests.frontends.saved import mutated, rezipped, varied
 from tests.support import abstract, cost_of, functional, graph_of, params_of
@@ -47,6 +48,11 @@ class Mine(layers.Layer):
 def around(layer: Any) -> keras.Model:
     x = keras.Input((5,))
     return functional(x, layers.Dense(2)(layer(x)))
+
+
+def read_file(path: Path, **flags: Any) -> tuple[Graph, str]:
+    saved = open_saved(path)
+    return read_graph(saved, **flags), saved.keras
 
 
 def read(config: Any, path: Path, **flags: Any) -> Graph:

@@ -55,6 +55,14 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         metavar="LAYER=N",
         help="a length that a layer leaves open",
     )
+    parser.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        metavar="FILE",
+        dest="imports",
+        help="a Python file with layers of yours that a saved model needs; it is run",
+    )
     add_common(parser)
 
 
@@ -97,11 +105,12 @@ def screen(output: Path | None) -> tuple[int, bool]:
 
 
 def sizes(options: argparse.Namespace) -> dict[str, Any]:
-    """``batch``, ``input_shape`` and ``dims`` as ``study.analyze`` takes them."""
+    """``batch``, ``input_shape``, ``dims`` and ``imports`` as ``study.analyze`` takes them."""
     return {
         "batch": options.batch,
         "input_shape": _input_shapes(options.input_shape),
         "dims": dict(_dim(text) for text in options.dim),
+        "imports": tuple(options.imports),
     }
 
 

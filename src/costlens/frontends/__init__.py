@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,16 @@ def read(
     batch: int | None = None,
     input_shape: InputShape = None,
     dims: Mapping[str, int] | None = None,
+    imports: Sequence[str] = (),
 ) -> tuple[Graph, Source]:
     """The graph of a live model or of a TARGET's main model, and where it comes from.
 
+    ``imports`` are files with layers of the user's that a saved model needs, which are run.
     Raises InputError where there is nothing to read and LoweringError where a layer disagrees
     with Keras about itself.
     """
     if isinstance(target, str):
-        return _read_targets(target, False, batch, input_shape, dims)[0]
+        return _read_targets(target, False, batch, input_shape, dims, imports)[0]
     return _read_live(target, "", batch, input_shape, dims, ())
 
 
@@ -48,9 +50,10 @@ def read_all(
     batch: int | None = None,
     input_shape: InputShape = None,
     dims: Mapping[str, int] | None = None,
+    imports: Sequence[str] = (),
 ) -> tuple[tuple[Graph, Source], ...]:
     """The graphs of all models of a TARGET, the largest first."""
-    return _read_targets(target, True, batch, input_shape, dims)
+    return _read_targets(target, True, batch, input_shape, dims, imports)
 
 
 def _read_targets(
@@ -59,12 +62,15 @@ def _read_targets(
     batch: int | None,
     input_shape: InputShape,
     dims: Mapping[str, int] | None,
+    imports: Sequence[str],
 ) -> tuple[tuple[Graph, Source], ...]:
     from costlens.frontends.target import parse_target
 
     target = parse_target(text)
     if target.saved is not None:
-        return (_read_saved(target.saved, text, batch, input_shape, dims),)
+        return (_read_saved(target.saved, text, batch, input_shape, dims, imports),)
+    if imports:
+        raise InputError("--import", f"{text} is no saved model", "A script imports its own.")
     from costlens.frontends.script import load
 
     found = load(target, input_shape, everything)
@@ -80,11 +86,20 @@ def _read_saved(
     batch: int | None,
     input_shape: InputShape,
     dims: Mapping[str, int] | None,
+    imports: Sequence[str],
 ) -> tuple[Graph, Source]:
-    from costlens.frontends.keras_file import read_file
+    from costlens.frontends.saved import open_saved
 
-    graph, version = read_file(path, batch, input_shape, dims)
-    return graph, Source(text, version, "")
+    saved = open_saved(path)
+    if imports:
+        from costlens.frontends import keras_load
+
+        graph = keras_load.read_graph(saved, imports, batch, input_shape, dims)
+    else:
+        from costlens.frontends.keras_file import read_graph
+
+        graph = read_graph(saved, batch, input_shape, dims)
+    return graph, Source(text, saved.keras, "")
 
 
 def _read_live(

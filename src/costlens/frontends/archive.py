@@ -16,7 +16,7 @@ from costlens.errors import InputError
 from costlens.frontends.hdf5 import DAMAGED, headers, opened
 from costlens.frontends.held import Held
 
-MAX_CONFIG = 32 * 2**20
+MAX_CONFIG = 16 * 2**20
 _MAX_METADATA = 2**16
 _WEIGHTS = "model.weights.h5"
 _LOCAL_HEADER = 30

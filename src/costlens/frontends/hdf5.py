@@ -54,7 +54,9 @@ def names(h5: Any, group: str, name: str) -> list[str]:
     held = h5[group].attrs
     for key in [name] if name in held else [f"{name}{i}" for i in range(len(held))]:
         if key in held and held.get_id(key).get_storage_size() <= _MAX_NAMES:
-            found += [x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in held[key]]
+            found += [
+                x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in held[key]
+            ]
     return found
 
 

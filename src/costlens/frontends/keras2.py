@@ -1,6 +1,6 @@
 """Configurations as Keras 2 wrote them → as Keras 3 writes them.
 
-Keras 2 (``tf.keras``, ``tf_keras``) writes calls as nested lists of ``[layer, node, index, kwargs]``,
+Keras 2 (``tf.keras``, ``tf_keras``) writes a call as nested lists ``[layer, node, index, kwargs]``,
 input sizes as ``batch_input_shape``, and functions of TensorFlow's as layers.
 """
 
@@ -28,7 +28,7 @@ _RECURRENT = ("Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRU", 
 
 
 def is_keras_2(serialized: Mapping[str, Any]) -> bool:
-    """Whether Keras 2 wrote this, or a model inside: by its version, or by how calls are written."""
+    """Whether Keras 2 wrote this or a model inside: by its version, or by how calls are written."""
     if str(serialized.get("keras_version", "3")).startswith(("1.", "2.")):
         return True
     config = serialized.get("config", serialized)
@@ -164,7 +164,9 @@ class _Calls:
         if node and isinstance(node[0], str):
             kwargs.update(node[3] if len(node) > 3 else {})
             return self._tensor(node, shape)
-        shapes = shape if isinstance(shape, list) and len(shape) == len(node) else [None] * len(node)
+        shapes = (
+            shape if isinstance(shape, list) and len(shape) == len(node) else [None] * len(node)
+        )
         made = [self._inputs(x, kwargs, s) for x, s in zip(node, shapes, strict=True)]
         if len(made) == 1:
             return self._inputs(node[0], {}, shape)

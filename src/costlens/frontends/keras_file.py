@@ -1,20 +1,16 @@
-"""A ``.keras`` archive, an HDF5 file or a Keras ``config.json`` → Graph, without importing Keras.
+"""A saved model or configuration of Keras → Graph, without importing Keras.
 
 Nothing in a file is run: no Lambda, no pickle, no class of the user's.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from costlens.errors import CostlensError, InputError, LoweringError
-from costlens.frontends.archive import MAX_CONFIG, Archive, read_archive
-from costlens.frontends.hdf5 import headers, names, opened, text
 from costlens.frontends.held import Held
 from costlens.frontends.keras2 import is_keras_2, modern
 from costlens.frontends.layercall import Program, ProgramInput
@@ -22,6 +18,7 @@ from costlens.frontends.lowering import LOWERINGS
 from costlens.frontends.lowering.quantized import packing_noted
 from costlens.frontends.lowering.run import lower
 from costlens.frontends.program import layer_from_config, program_from_config
+from costlens.frontends.saved import PASS_MODEL, Saved
 from costlens.frontends.sizes import InputShape, only_shape, settle
 from costlens.ir.check import check
 from costlens.ir.graph import Graph
@@ -29,33 +26,20 @@ from costlens.ir.types import ITEMSIZE, TensorType
 
 _LONGEST = 1000
 
-_PASS_MODEL = "Pass the model itself, as model.py:name or to costlens.analyze."
 
-
-@dataclass(frozen=True, slots=True)
-class _Saved:
-    """A file's contents: the model's config, the version of Keras, what weights it stores."""
-
-    config: Mapping[str, Any]
-    keras: str = ""
-    held: Held | None = None
-    why: str = ""
-
-
-def read_file(
-    path: Path,
+def read_graph(
+    saved: Saved,
     batch: int | None = None,
     input_shape: InputShape = None,
     dims: Mapping[str, int] | None = None,
-) -> tuple[Graph, str]:
-    """The graph of a saved model, and the version of Keras that saved it where the file says so.
+) -> Graph:
+    """The graph of a saved model.
 
-    Raises InputError where the file is none of Keras's or is damaged, and LoweringError where a
-    layer disagrees with what the file stores for it.
+    Raises InputError where its configuration is none of Keras's or is damaged, and LoweringError
+    where a layer disagrees with what the file stores for it.
     """
     try:
-        saved = _opened(path)
-        program = _sized(_program(saved, str(path)), saved.config, input_shape)
+        program = _sized(_program(saved), saved.config, input_shape)
         types, resized = settle(program.inputs, batch, input_shape)
         graph = _sound(check(lower(program, LOWERINGS, types, dims, resized)))
     except CostlensError as error:
@@ -65,92 +49,23 @@ def read_file(
     except Exception as error:  # whatever a damaged or hostile configuration breaks
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
-            str(path), f"its configuration cannot be read ({what})", "Save the model again."
+            saved.where, f"its configuration cannot be read ({what})", "Save the model again."
         ) from error
-    return _compared(packing_noted(graph), saved), saved.keras
+    return compared(packing_noted(graph), saved)
 
 
-def _opened(path: Path) -> _Saved:
-    match path.suffix.lower():
-        case ".keras":
-            return _archive(path)
-        case ".h5" | ".hdf5":
-            return _hdf5(path)
-        case _:
-            return _Saved(_text(path))
-
-
-def _archive(path: Path) -> _Saved:
-    archive: Archive = read_archive(path)
-    version = str(_object(archive.metadata, f"{path}/metadata.json").get("keras_version", ""))
-    config = _object(archive.config, f"{path}/config.json")
-    if archive.held is not None and not archive.held.size():
-        return _Saved(config, version, None, "The archive holds no weights that can be compared.")
-    return _Saved(config, version, archive.held, archive.why)
-
-
-def _hdf5(path: Path) -> _Saved:
-    """A whole model as ``model.save("model.h5")`` writes it."""
-    where = str(path)
-    with opened(path, where) as h5:
-        config = text(h5, "model_config", MAX_CONFIG)
-        if config is None:
-            raise InputError(where, "holds weights and no model", _PASS_MODEL)
-        layers = names(h5, "model_weights", "layer_names")
-        stored = headers(h5, where, "model_weights").groups.get("model_weights", Held())
-        version = text(h5, "keras_version", 100) or ""
-    held = Held({}, {name: stored.at(name) for name in layers}, by_name=True)
-    if not held.size():
-        return _Saved(_object(config.encode(), where), version, None, "The file holds no weights.")
-    return _Saved(_object(config.encode(), where), version, held)
-
-
-def _text(path: Path) -> Mapping[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_CONFIG + 1)
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read: {error.strerror or error}") from error
-    if len(content) > MAX_CONFIG:
-        raise InputError(str(path), f"is larger than {MAX_CONFIG // 2**20} MiB")
-    return _object(content, str(path))
-
-
-def _object(content: bytes, where: str) -> Mapping[str, Any]:
-    """A JSON object, or an InputError in one line."""
-    try:
-        value = json.loads(content)
-    except RecursionError as error:
-        raise InputError(where, "is nested too deeply") from error
-    except ValueError as error:
-        raise InputError(where, f"is no JSON ({error})", "Save the model again.") from error
-    if not isinstance(value, Mapping):
-        raise InputError(where, "is no configuration of a Keras model")
-    return value
-
-
-def _program(saved: _Saved, where: str) -> Program:
+def _program(saved: Saved) -> Program:
     """The program of the whole file; raises InputError where it holds another thing."""
     config = modern(saved.config) if is_keras_2(saved.config) else saved.config
     if isinstance(config.get("layers"), list) and "class_name" not in config:
         return program_from_config(config, str(config.get("name", "model")), None, saved.held)
-    if "class_name" not in config:
-        if "nodes" in config or str(config.get("schema", "")).startswith("costlens"):
-            raise InputError(
-                where, "is a graph or a report of costlens, which is not read yet", _PASS_MODEL
-            )
-        raise InputError(
-            where,
-            "is no configuration of a Keras model",
-            "Write one with model.to_json(), or pass a .keras file.",
-        )
     layer = layer_from_config(config, None, saved.held)
     if layer.program is None:
         raise InputError(
-            where,
+            saved.where,
             f"{layer.kind} is neither a Functional nor a Sequential model of Keras, and its code "
             "is not in the file",
-            _PASS_MODEL,
+            PASS_MODEL,
         )
     return layer.program
 
@@ -185,7 +100,7 @@ def _sound(graph: Graph) -> Graph:
     return graph
 
 
-def _compared(graph: Graph, saved: _Saved) -> Graph:
+def compared(graph: Graph, saved: Saved) -> Graph:
     """The graph with a note where the weights were not read, or too few of them are stored.
 
     More may be stored: a layer beside the graph, or a weight twice.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 _TABLE = """
@@ -59,6 +60,7 @@ relu                    Relu                -
 relu6                   Relu6               -
 reshape                 Reshape             -          shape=newshape
 reverse                 Flip                -          axis
+resize                  Resize              -          size method=interpolation
 round                   Round               -
 rsqrt                   Rsqrt               -
 selu                    Selu                -
@@ -91,7 +93,7 @@ ones_like               OnesLike            -
 
 
 def _table() -> Mapping[str, tuple[str, Sequence[str], Mapping[str, str]]]:
-    """Function → operation, names of its further operands, and settings by what Keras calls them."""
+    """Function → operation, further operands, and settings with the names that Keras has."""
     made = {}
     for line in _TABLE.strip().splitlines():
         function, name, operands, *settings = line.split()
@@ -105,10 +107,14 @@ def _table() -> Mapping[str, tuple[str, Sequence[str], Mapping[str, str]]]:
 
 
 _OPERATIONS = _table()
-_IGNORED = frozenset({"name", "conjugate", "data_format", "beta"})
+_MODULES = ("", "__operators__", "compat.v1", "compat.v1.math", "compat.v1.nn", "image", "linalg",
+            "math", "nn")  # fmt: skip
+"""Where the functions live: those of one name do the same."""
+
 _DEFAULTS: Mapping[str, Any] = {
-    "adjoint_a": False, "adjoint_b": False, "a_is_sparse": False, "b_is_sparse": False,
-    "batch_dims": 0, "constant_values": 0, "mode": "CONSTANT", "num": None, "output_type": None,
+    "a_is_sparse": False, "adjoint_a": False, "adjoint_b": False, "antialias": False,
+    "b_is_sparse": False, "batch_dims": 0, "beta": 1.0, "conjugate": False, "constant_values": 0,
+    "data_format": "NHWC", "mode": "CONSTANT", "preserve_aspect_ratio": False,
     "transpose_a": False, "transpose_b": False,
 }  # fmt: skip
 """What a setting that the operation does not have must be for it to be the same."""
@@ -120,61 +126,50 @@ def operation(layer: dict[str, Any]) -> None:
     Where there is none it becomes an unknown of the function's name.
     """
     function = str(layer["config"].get("function"))
-    known = _OPERATIONS.get(function) or _OPERATIONS.get(function.rpartition(".")[2])
-    (node, *more) = layer["inbound_nodes"] or [{"args": [], "kwargs": {}}]
-    kwargs = node["kwargs"]
-    made = None if known is None or more else _operation(layer, known, node, kwargs)
-    if made is None:
-        layer.update(module="tensorflow", class_name=f"tf.{function}")
-    else:
-        layer.update(made)
+    module, _, name = function.rpartition(".")
+    known = _OPERATIONS.get(function) or (_OPERATIONS.get(name) if module in _MODULES else None)
+    nodes = layer["inbound_nodes"]
+    made = _operation(layer, *known, nodes[0]) if known and len(nodes) == 1 else None
+    layer.update(made or {"module": "tensorflow", "class_name": f"tf.{function}"})
 
 
 def _operation(
     layer: Mapping[str, Any],
-    known: tuple[str, Sequence[str], Mapping[str, str]],
+    name: str,
+    operands: Sequence[str],
+    settings: Mapping[str, str],
     node: Mapping[str, Any],
-    kwargs: Mapping[str, Any],
 ) -> Mapping[str, Any] | None:
-    name, operands, settings = known
-    config = {"name": layer["config"].get("name")}
-    for key, value in kwargs.items():
-        if key in settings:
-            config[settings[key]] = value
-        elif key not in operands and key not in _IGNORED and _DEFAULTS.get(key, value) != value:
+    """The operation of Keras's; None where the function is called in a way that it has not."""
+    kwargs = node["kwargs"]
+    config = {new: kwargs[old] for old, new in settings.items() if old in kwargs}
+    for key in kwargs.keys() - settings.keys() - {*operands, "name"}:
+        if key not in _DEFAULTS or kwargs[key] != _DEFAULTS[key]:
             return None
-        elif key not in operands and key not in _IGNORED and key not in _DEFAULTS:
-            return None
-    if any(_is_tensor(value) for value in config.values()):
-        return None
-    if not all(key in kwargs for key in operands):
+    if not kwargs.keys() >= set(operands) or any(map(_is_tensor, config.values())):
         return None
     args = [*node["args"], *(kwargs[key] for key in operands)]
-    if name == "GetItem":
-        key = {"class_name": "__tuple__", "config": {"value": args[1]}}
-        args = [args[0], key if isinstance(args[1], list) else args[1]]
-    elif name not in ("Concatenate", "Stack"):
+    if name == "GetItem" and isinstance(args[1], list):
+        args[1] = {"class_name": "__tuple__", "config": {"value": args[1]}}
+    elif name not in ("Concatenate", "GetItem", "Stack"):
         args = [_constant(arg) for arg in args]
-    called = {"args": args, "kwargs": {}}
     return {
-        "module": "keras.ops", "class_name": name, "config": _adjusted(name, config),
-        "inbound_nodes": [called],
-    }  # fmt: skip
+        "module": "keras.ops",
+        "class_name": name,
+        "config": {"name": layer["config"].get("name"), **_adjusted(name, config)},
+        "inbound_nodes": [{"args": args, "kwargs": {}}],
+    }
 
 
-def _adjusted(name: str, config: dict[str, Any]) -> dict[str, Any]:
+def _adjusted(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Where Keras's defaults and spellings are others than TensorFlow's."""
     match name:
         case "Argmax":
-            config.setdefault("axis", 0)
+            return {"axis": 0, **config}
         case "Gelu":
-            config.setdefault("approximate", False)
-        case "Softmax" | "LogSoftmax":
-            config["axis"] = -1 if config.get("axis") is None else config["axis"]
-        case "Split":
-            sizes = config.get("indices_or_sections")
-            if isinstance(sizes, list):
-                config["indices_or_sections"] = [sum(sizes[:i]) for i in range(1, len(sizes))]
+            return {"approximate": False, **config}
+        case "Split" if isinstance(sizes := config.get("indices_or_sections"), list):
+            return {**config, "indices_or_sections": list(accumulate(sizes))[:-1]}
     return config
 
 
