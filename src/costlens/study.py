@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ class Study:
     @cached_property
     def savings(self) -> savings_analysis.Savings:
         """What the blocks save together, the whole model re-priced."""
-        return savings_analysis.savings(self.graph, self.blocks)
+        return savings_analysis.Savings(self.graph, self.blocks)
 
     def sweep(self, block: block_analysis.Block) -> sweep_analysis.Sweep | None:
         """A block at other inner widths; None where its inner width is not one number."""
@@ -171,6 +171,7 @@ def analyze(
     dims: Mapping[str, int] | None = None,
     inputs: Inputs | None = None,
     verify: bool = False,
+    imports: Sequence[str] = (),
     running: Running = ABSTRACTLY,
 ) -> Study:
     """Read a Keras model, or a TARGET such as ``"model.py:build(width=0.5)"``, and price it.
@@ -179,11 +180,12 @@ def analyze(
     input name) settle what the model leaves open; an open batch is 1. ``dims`` settles the length
     that a layer leaves open, by its path. ``inputs`` says what a subclassed model takes: by name,
     a dtype and a whole shape, ``{"tokens": ("int32", (1, 128))}``. ``training`` adds the MACs of a
-    training step and ``verify`` a second, traced count of the same model. ``running`` says how a
+    training step and ``verify`` a second, traced count of the same model. ``imports`` are Python
+    files with layers of your own that a saved model needs; they are run. ``running`` says how a
     script is run: its arguments, for real, and for how long. Raises CostlensError where the model
     cannot be read.
     """
-    wanted = Wanted(batch, input_shape, dims, inputs, verify, training)
+    wanted = Wanted(batch, input_shape, dims, inputs, tuple(imports), verify, training)
     return study_of(frontends.read(model_or_target, wanted, running))
 
 

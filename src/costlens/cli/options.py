@@ -40,7 +40,7 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         "target",
         metavar="TARGET",
         nargs="+" if many else None,
-        help="model.py, model.py:name, model.py:build(width=0.5), package.module:name",
+        help="model.py, model.py:name, model.py:build(width=0.5), package.module:name, model.keras",
     )
     sizes = parser.add_argument_group(f"sizes that the {kind} leaves open")
     sizes.add_argument("--batch", type=positive, metavar="N", help="batch size (default 1)")
@@ -64,6 +64,14 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         default=[],
         metavar="LAYER=N",
         help="a length that a layer leaves open",
+    )
+    parser.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        metavar="FILE",
+        dest="imports",
+        help="a Python file with layers of yours that a saved model needs; it is run",
     )
     add_common(parser)
 
@@ -113,6 +121,7 @@ def sizes(options: argparse.Namespace) -> dict[str, Any]:
         "input_shape": _input_shapes(options.input_shape),
         "dims": dict(_dim(text) for text in options.dim),
         "inputs": dict(_input(text) for text in options.input) or None,
+        "imports": tuple(options.imports),
     }
 
 

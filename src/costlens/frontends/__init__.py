@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from costlens.errors import InputError
@@ -27,6 +28,7 @@ __all__ = [
 class Source:
     """Where a graph comes from: the TARGET, Keras's version and backend, what else is there.
 
+    A saved model names no backend, and only an archive the version of Keras that wrote it.
     ``line`` is where a script makes the model. ``others`` are its other models, each with its
     TARGET and parameters, ``lines`` where they are made. ``warnings`` are sentences on what was
     skipped or stood in for: the figures may rest on it.
@@ -77,10 +79,17 @@ def read_all(
 
 
 def _read_targets(request: Request) -> tuple[Reading, ...]:
-    from costlens.frontends.script import process
     from costlens.frontends.target import parse_target
 
-    parse_target(request.target)  # what is no TARGET at all starts nothing
+    target, wanted = parse_target(request.target), request.wanted  # no TARGET starts nothing
+    if target.saved is not None:
+        return (_read_saved(target.saved, target.text, wanted),)
+    if wanted.imports:
+        raise InputError(
+            "--import", f"{target.text} is no saved model", "A script imports its own."
+        )
+    from costlens.frontends.script import process
+
     answer = process.ask(request)
     return tuple(
         Reading(
@@ -107,6 +116,23 @@ def _source(request: Request, answer: Answer, listed: Listed) -> Source:
         tuple(other.line for other in others),
         (*answer.warnings, *unread),
     )
+
+
+def _read_saved(path: Path, text: str, wanted: Wanted) -> Reading:
+    """A saved model, without Keras unless layers of the user's or a traced graph are wanted."""
+    from costlens.frontends.saved import open_saved
+
+    saved = open_saved(path)
+    source = Source(text, saved.keras, "")
+    if wanted.imports or wanted.verify or wanted.training:
+        from costlens.frontends import keras_load
+
+        graphs = keras_load.read(saved, wanted)
+        return Reading(graphs.graph, source, graphs.traced, graphs.step)
+    from costlens.frontends import keras_file
+
+    graph = keras_file.read_graph(saved, wanted.batch, wanted.input_shape, wanted.dims)
+    return Reading(graph, source)
 
 
 def _read_live(model: Any, wanted: Wanted) -> Reading:

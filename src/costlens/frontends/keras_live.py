@@ -27,6 +27,7 @@ from costlens.frontends.layercall import (
     map_leaves,
 )
 from costlens.frontends.lowering import LOWERINGS
+from costlens.frontends.lowering.quantized import packing_noted
 from costlens.frontends.lowering.run import lower
 from costlens.frontends.lowering.tf import TF_OPS
 from costlens.frontends.program import layer_key
@@ -169,22 +170,14 @@ def _counted(graph: Graph, by_keras: int) -> Graph:
 
     Keras counts a quantised kernel as it is packed, and its scales; that figure becomes a note.
     """
-    weights = graph.weights.values()
-    if sum(weight.type.size for weight in weights) != by_keras:
+    numbers = sum(weight.type.size for weight in graph.weights.values())
+    if numbers != by_keras:
         raise LoweringError(
             graph.name,
-            f"its weights hold {sum(weight.type.size for weight in weights):,} numbers, and Keras "
-            f"counts {by_keras:,}",
+            f"its weights hold {numbers:,} numbers, and Keras counts {by_keras:,}",
             "Please report this model.",
         )
-    params = sum(weight.params for weight in weights)
-    if params == by_keras:
-        return graph
-    note = (
-        f"Quantised kernels count at the shape they had before packing, {params:,} parameters in "
-        f"all; Keras's count_params() gives {by_keras:,}, packed and with scales."
-    )
-    return replace(graph, notes=(*graph.notes, note))
+    return packing_noted(graph)
 
 
 def _built(model: Any, input_shape: InputShape) -> Any:

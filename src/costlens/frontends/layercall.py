@@ -61,12 +61,13 @@ class Stored:
     """A variable that a layer holds, as the model stores it; ``key`` is its identity.
 
     ``frozen`` marks a variable that was made trainable and no longer is: its layer was frozen,
-    or somebody froze it by hand, which no config says.
+    or somebody froze it by hand, which no config says. ``trainable`` is None where an archive
+    stores it, which says nothing of that.
     """
 
     name: str
     type: TensorType
-    trainable: bool
+    trainable: bool | None
     key: Hashable
     frozen: bool = False
 

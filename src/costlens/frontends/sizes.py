@@ -21,7 +21,8 @@ Inputs = Mapping[str, tuple[str, Sequence[int]]]
 class Wanted:
     """The sizes to read a model at, and what to trace of it besides.
 
-    ``inputs`` says what a subclassed model takes. ``verify`` asks for the graph that the
+    ``inputs`` says what a subclassed model takes; ``imports`` are files with layers of the user's
+    that a saved model needs. ``verify`` asks for the graph that the
     framework traces of the model, ``training`` for that of a training step.
     """
 
@@ -29,6 +30,7 @@ class Wanted:
     input_shape: InputShape = None
     dims: Mapping[str, int] | None = None
     inputs: Inputs | None = None
+    imports: tuple[str, ...] = ()
     verify: bool = False
     training: bool = False
 

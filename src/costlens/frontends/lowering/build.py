@@ -28,6 +28,8 @@ from costlens.ir.types import Shape, TensorType, is_float, promote
 Lowering = Callable[["Builder", LayerCall], Tree]
 Scalar = int | float | complex | bool
 
+_MAX_NODES = 300_000
+
 
 class Unreadable(Exception):
     """Raised by a lowering that cannot describe its call; the row becomes an unknown."""
@@ -108,6 +110,8 @@ class Builder:
     ) -> tuple[Tensor, ...]:
         """Append a node and return all its outputs; raises ValueError where types disagree."""
         assert self.row is not None, "nodes belong to a layer call"
+        if len(self.nodes) >= _MAX_NODES:
+            raise LoweringError(self.row.origin.layer, f"the graph has over {_MAX_NODES:,} ops")
         types = OPS[op].infer(tuple([x.type for x in operands]), attrs)
         name = self._unique("/".join((*self.scope, label or attrs.get("fn") or op)))
         ids = tuple([name if i == 0 else f"{name}:{i}" for i in range(len(types))])
@@ -392,7 +396,7 @@ class Builder:
         declared = TensorType(tuple(shape), dtype or self.policy.variable)
         full = "/".join((*row.prefix, name))
         stored = self._stored(row, name, full, declared)
-        if stored is None:
+        if stored is None or stored.trainable is None:
             key: Hashable = (row.layer.identity, full)
             return self._variable(
                 key, full, declared, trainable and self.trainable, logical, auxiliary
@@ -458,7 +462,11 @@ class Builder:
         assert self.row is not None
         left = self.row.left or []
         self.row.left = None if self.row.left is None else []
-        return [self._variable(s.key, s.name, s.type, s.trainable) for s in left]
+        own = bool(self.row.layer.config.get("trainable", True))
+        return [
+            self._variable(s.key, s.name, s.type, own if s.trainable is None else s.trainable)
+            for s in left
+        ]
 
     def held(self, stored: Stored) -> Tensor:
         """A variable of the model that a traced operation reads."""
@@ -466,7 +474,7 @@ class Builder:
         if self.row.left is not None:
             self.row.left = [s for s in self.row.left if s.key != stored.key]
         full = "/".join((*self.row.prefix, stored.name))
-        return self._variable(stored.key, full, stored.type, stored.trainable)
+        return self._variable(stored.key, full, stored.type, stored.trainable is not False)
 
     @contextmanager
     def holding(self, layer: Layer) -> Iterator[None]:
@@ -496,7 +504,8 @@ class Builder:
                 value = self._weight_id(stored.key, f"{path}/{stored.name}")
                 self._weight_ids[stored.key] = value
                 self.values[value] = stored.type
-                self.weights[value] = Weight(value, value, stored.type, stored.trainable, owner)
+                trainable = stored.trainable is not False
+                self.weights[value] = Weight(value, value, stored.type, trainable, owner)
 
     # -- sizes and notes -------------------------------------------------------------------
 
