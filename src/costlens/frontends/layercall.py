@@ -50,6 +50,13 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Open:
+    """A tensor whose size depends on the data; what reads it is unknown, for this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """A leaf that cannot be described without running it: a callable, a foreign object."""
 
