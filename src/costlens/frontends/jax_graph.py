@@ -109,6 +109,7 @@ class _Body:
         image: bool = False,
     ) -> None:
         self.shared, self.jaxpr, self.image = shared, jaxpr, image
+        self.token = object()
         self.numbers: dict[Any, int] = {}
         self.leaf_of: dict[Any, Any] = {}
         self.equations = needed(jaxpr)
@@ -191,11 +192,15 @@ class _Body:
                 inner = self.steps(run, (*around, frame))
                 layer = self.shared.layer(frame.layer)
                 container = self.shared.view.container(frame.layer)
-                made.append(Group(layer, inner, self._given(frame), container))
+                made.append(Group(layer, inner, self._given(frame), container, self._key(frame)))
             elif frame not in done:
                 done.add(frame)
                 made.append(self._step(frame))
         return tuple(made)
+
+    def _key(self, frame: Frame) -> Hashable:
+        """What a call is known by; one in a function that is called twice is two calls."""
+        return ("frame", Same(frame), self.token)
 
     def _given(self, frame: Frame) -> tuple[Ref, ...]:
         """What a group gives its caller."""

@@ -82,7 +82,9 @@ def frames_in(name_stack: Any) -> list[Frame]:
     return [frame for frame in (_FRAMES.get(int(n)) for n in numbers) if frame is not None]
 
 
-def trace(call: Callable[..., Tree], args: Tree, kwargs: Mapping[str, Tree]) -> Trace:
+def trace(
+    call: Callable[..., Tree], args: Tree, kwargs: Mapping[str, Tree], backward: bool = False
+) -> Trace:
     """Trace a call; the TensorTypes in its arguments are its inputs.
 
     Runs where ``abstract_keras`` is entered. Raises what the call raises.

@@ -35,14 +35,16 @@ def traced_model(
     describe: Describe,
     leaf: Callable[[Any], Any],
     opened: bool = False,
+    backward: bool = False,
 ) -> Program:
     """The program of a model's call on inputs of these types, read by tracing it.
 
-    ``opened`` takes the operations of every layer, those of Keras too, as they are traced. Raises InputError where the call fails.
+    ``opened`` takes the operations of every layer, those of Keras too, as they are traced;
+    ``backward`` adds the backward pass. Raises InputError where the call fails.
     """
     tracing = tracer(type(model).__name__)
     try:
-        traced = tracing.trace(model, args, kwargs)
+        traced = tracing.trace(model, args, kwargs, backward)
     except CostlensError:
         raise
     except Exception as error:  # whatever the user's call raises

@@ -27,11 +27,16 @@ _TRACERS: Mapping[str, Tracer] = {
 }
 
 
-def tracer(kind: str) -> Tracer:
-    """What traces a call of this class. Raises InputError on a backend that traces nothing."""
+def current_backend() -> str:
+    """The backend that Keras runs on in this process."""
     import keras
 
-    backend = keras.backend.backend()
+    return str(keras.backend.backend())
+
+
+def tracer(kind: str) -> Tracer:
+    """What traces a call of this class. Raises InputError on a backend that traces nothing."""
+    backend = current_backend()
     if backend not in _TRACERS:
         raise InputError(
             kind,

@@ -12,6 +12,7 @@ from costlens.frontends.layercall import (
     Known,
     Layer,
     LayerCall,
+    Open,
     PartialShape,
     Program,
     Ref,
@@ -28,6 +29,8 @@ from costlens.frontends.lowering.not_lowered import NOT_LOWERED
 from costlens.frontends.lowering.policy import read_policy
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
+
+_MAX_CALLS = 50_000
 
 Opener = Callable[[LayerCall], Program]
 """Traces the call of a layer that no lowering reads; raises Unreadable with the reason."""
@@ -74,6 +77,7 @@ class _Runner:
         opener: Opener | None,
     ) -> None:
         self.b, self.table, self.checked, self.opener = b, table, checked, opener
+        self.calls = 0
         b.dispatch, b.run = self._inside, self._body
 
     def program(self, program: Program, inputs: Sequence[Tensor]) -> Tree:
@@ -126,7 +130,9 @@ class _Runner:
     def _step(self, step: Step, values: dict[int, Tree]) -> None:
         args, kwargs = self._bound(step.args, values), self._bound(step.kwargs, values)
         made = self.call(step.layer, args, kwargs, step.expected)
-        found = [x for x in leaves(made) if isinstance(x, Tensor)]
+        found = [x for x in leaves(made) if isinstance(x, (Tensor, Open))]
+        if len(found) == 1 and isinstance(found[0], Open):
+            found *= len(step.outputs)
         if len(found) < len(step.outputs):
             raise LoweringError(
                 self._path(step.layer), f"{len(step.outputs)} outputs, read as {len(found)}"
@@ -137,14 +143,17 @@ class _Runner:
         """A traced call: a row of its own, rows inside, or part of the row that is open."""
         b, name = self.b, group.layer.name
         if b.row is None and group.container:
-            with b.container(group.layer, name):
+            with b.container(group.layer, name, call=group.call):
                 return self._steps(group.steps, values)
         if b.row is not None:
             with b.scoped(name):
                 return self._steps(group.steps, values)
-        with b.open_row(group.layer) as row:
+        again = group.call in b.met
+        with b.open_row(group.layer, group.call) as row:
             start = len(b.nodes)
             self._steps(group.steps, values)
+            if again:
+                return None
             given = [ref.value for ref in group.outputs]
             if len(b.nodes) == start:  # it returns what it was given
                 tensors = [(n, values[n]) for n in given if isinstance(values[n], Tensor)]
@@ -163,16 +172,16 @@ class _Runner:
                 return self._traced(step, values)
         args = self._bound(step.args, values, traced=True)
         call = LayerCall(step.layer, args, {}, step.expected)
-        start = len(b.nodes)
+        start, before = len(b.nodes), _open(args)
         try:
             fn = self.table.get(step.layer.key)
-            if fn is None:
-                raise Unreadable(f"{_traced_name(step.layer)} is not read")
+            if before is not None or fn is None:
+                raise Unreadable(before or f"{_traced_name(step.layer)} is not read")
             made = fn(b, call)
         except Unreadable as reason:
             del b.nodes[start:]
-            made = b.unknown(str(reason), call.tensors, _complete(step, b.row.origin.layer))
-        made = made if isinstance(made, (list, tuple)) else [made]
+            made = self._given_up(call, str(reason), _complete(step.expected, ()), [])
+        made = made if isinstance(made, (list, tuple)) else [made] * len(step.outputs)
         values.update(zip(step.outputs, made, strict=False))
         return None
 
@@ -182,6 +191,8 @@ class _Runner:
         That is a row of the model's own, unless a wrapper holds the model in its row.
         """
         b, scope = self.b, self.b.scope
+        if isinstance(x, Open):
+            return x
         if x.dtype == dtype and x.rank == rank:
             return x
         if b.row is not None:
@@ -202,6 +213,12 @@ class _Runner:
         made = self.b.cast(self.b.reshape(x, shape), dtype)
         return Tensor(made.id, made.type, x.mask)
 
+    def _count(self) -> None:
+        """A small file may hold models that call each other without an end in sight."""
+        self.calls += 1
+        if self.calls > _MAX_CALLS:
+            raise LoweringError(self.b.name, f"its layers are called over {_MAX_CALLS:,} times")
+
     def _path(self, layer: Layer) -> str:
         return "/".join((*self.b.scope, layer.name))
 
@@ -213,6 +230,7 @@ class _Runner:
         expected: tuple[tuple[PartialShape, str], ...],
     ) -> Tree:
         """One call of a layer, a row of its own unless inside one already."""
+        self._count()
         if layer.program is not None:
             with self.b.scoped(layer.name):
                 return self.program(layer.program, _inputs(layer.program, args, kwargs))
@@ -223,6 +241,7 @@ class _Runner:
 
     def _inside(self, layer: Layer, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> Tree:
         """A wrapped layer: part of the row that is open."""
+        self._count()
         if layer.program is not None:
             return self.program(layer.program, _inputs(layer.program, args, kwargs))
         return self._leaf(LayerCall(layer, tuple(args), kwargs))
@@ -266,7 +285,7 @@ class _Runner:
         try:
             return self._leaf(call)
         except Unreadable:
-            if self.opener is None:
+            if self.opener is None or _open((call.args, call.kwargs)):
                 raise
             program = self.opener(call)
             del b.nodes[start:]
@@ -279,8 +298,9 @@ class _Runner:
     def _leaf(self, call: LayerCall) -> Tree:
         """Lower one call under the current row: dtype policy, autocast, the table's function."""
         b, layer = self.b, call.layer
-        if layer.unreadable:
-            raise Unreadable(layer.unreadable)
+        open_size = _open((call.args, call.kwargs))
+        if open_size or layer.unreadable:
+            raise Unreadable(open_size or layer.unreadable)
         fn = self.table.get(layer.key)
         if fn is None:
             raise Unreadable(NOT_LOWERED.get(layer.key, f"{layer.kind} is not a layer of Keras"))
@@ -349,11 +369,26 @@ class _Runner:
         assert b.row is not None
         b.row.left = list(layer.stored) if layer.stored is not None else None
         types = self._declared_types(call)
-        operands = [*call.tensors, *b.claim_all()]
-        return list(b.unknown(reason, operands, types))
+        if layer.stored is None and layer.key != "layer:Lambda" and layer.key[:3] != "op:":
+            reason += "; how many parameters it has is unknown"
+        return self._given_up(call, reason, types, b.claim_all())
 
-    def _declared_types(self, call: LayerCall) -> list[TensorType]:
-        """What Keras says that a call returns, the batch filled in; it holds at its own sizes."""
+    def _given_up(
+        self,
+        call: LayerCall,
+        reason: str,
+        types: list[TensorType] | None,
+        weights: Sequence[Tensor],
+    ) -> Tree:
+        """An unknown node; where what it gives has no known size, so is whatever reads that."""
+        made = self.b.unknown(reason, [*call.tensors, *weights], types or [])
+        return Open(reason) if types is None else list(made)
+
+    def _declared_types(self, call: LayerCall) -> list[TensorType] | None:
+        """What Keras says that a call returns, the batch filled in; it holds at its own sizes.
+
+        None where it is not told, or leaves a size open.
+        """
         if not self.checked:
             raise LoweringError(
                 "/".join(self.b.scope),
@@ -361,17 +396,7 @@ class _Runner:
                 "Build the model at that size, or leave its fixed sizes as they are.",
             )
         batch = next((x.shape[:1] for x in call.tensors if x.rank), ())
-        types = []
-        for shape, dtype in call.expected:
-            sizes = [*batch, *shape[1:]] if shape and shape[0] is None else list(shape)
-            if None in sizes:
-                raise LoweringError(
-                    self._path(call.layer).rpartition("/")[0] or call.layer.name,
-                    f"the output shape {shape} of {call.layer.kind} is left open",
-                    "Fix the input shape with --input-shape where the model is built.",
-                )
-            types.append(TensorType(tuple(n or 0 for n in sizes), dtype))
-        return types
+        return _complete(call.expected, batch) if call.expected else None
 
     def _check(self, call: LayerCall, origin: Origin, made: Tree, left: list[str]) -> None:
         found = [x for x in leaves(made) if isinstance(x, Tensor)]
@@ -411,18 +436,22 @@ def _traced_name(layer: Layer) -> str:
     return f"{_TRACED_BY[layer.key.partition(':')[0]]}'s {layer.kind}"
 
 
-def _complete(step: Step, where: str) -> list[TensorType]:
-    """The output types of a traced operation; raises LoweringError where a size is open."""
+def _complete(
+    expected: Sequence[tuple[PartialShape, str]], batch: Sequence[int]
+) -> list[TensorType] | None:
+    """Declared types, an open batch filled in; None where another size is open."""
     types = []
-    for shape, dtype in step.expected:
-        if None in shape:
-            raise LoweringError(
-                where,
-                f"the size of what {_traced_name(step.layer)} gives depends on the data",
-                "Give that tensor a fixed size where the model is written.",
-            )
-        types.append(TensorType(tuple(n or 0 for n in shape), dtype))
+    for shape, dtype in expected:
+        sizes = [*batch, *shape[1:]] if batch and shape and shape[0] is None else list(shape)
+        if None in sizes:
+            return None
+        types.append(TensorType(tuple(n or 0 for n in sizes), dtype))
     return types
+
+
+def _open(tree: Tree) -> str | None:
+    """Why a tensor among the arguments has no known size; None where all have one."""
+    return next((x.reason for x in leaves(tree) if isinstance(x, Open)), None)
 
 
 def _declared(call: LayerCall) -> Sequence[tuple[PartialShape, str]]:
@@ -453,7 +482,7 @@ def _inputs(program: Program, args: Sequence[Tree], kwargs: Mapping[str, Tree]) 
     names = [declared.name for declared in program.inputs]
     if isinstance(given, Mapping) and set(names) <= set(given):
         given = [given[name] for name in names]
-    tensors = [x for x in leaves(given) if isinstance(x, Tensor)]
+    tensors: list[Any] = [x for x in leaves(given) if isinstance(x, (Tensor, Open))]
     masks = list(leaves(args[2] if len(args) > 2 else kwargs.get("mask")))
     if len(masks) != len(tensors):
         return tensors

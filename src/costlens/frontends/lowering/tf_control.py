@@ -65,6 +65,10 @@ def _work(b: Builder, nodes: Sequence[Node]) -> tuple[int, int]:
     return macs, sum(b.values[v].size * n.repeat for n in nodes for v in n.outputs)
 
 
+def _python(b: Builder, call: LayerCall) -> Tree:
+    raise Unreadable("it runs Python code, which TensorFlow does not trace")
+
+
 # -- loops ----------------------------------------------------------------------------------
 
 
@@ -153,6 +157,7 @@ OPS: Mapping[str, Lowering] = {
     "tf:PartitionedCall": _called,
     "tf:StatefulPartitionedCall": _called,
     **{f"tf:{name}": _branches for name in ("If", "StatelessIf", "Case", "StatelessCase")},
+    **{f"tf:{name}": _python for name in ("PyFunc", "PyFuncStateless", "EagerPyFunc")},
     "tf:While": _while,
     "tf:StatelessWhile": _while,
     "tf:TensorListReserve": _reserved,
