@@ -49,18 +49,18 @@ _DTYPES = {"int4": "int8", "uint4": "uint8", "int2": "int8", "uint2": "uint8", "
 
 def program_of(traced: Trace, view: View, name: str, kind: str) -> Program:
     """The program of a traced call: its inputs in order, and whatever its outputs need."""
-    shared = _Shared(view)
+    shared = _Shared(view, traced.backward)
     for frame in traced.frames:
         frame.whole = view.readable(shared.layer(frame.layer))
     jaxpr = live(traced.closed.jaxpr)
     body = _Body(shared, jaxpr, traced.closed.consts)
     inputs = body.inputs()
     steps = body.steps(body.equations, tuple(traced.frames[:1]))
+    made = [body.leaf(var) for var in jaxpr.outvars]
     outputs = map_leaves(
-        lambda x: body.leaf(jaxpr.outvars[x.index]) if isinstance(x, Slot) else view.leaf(x),
-        traced.outputs,
+        lambda x: made[x.index] if isinstance(x, Slot) else view.leaf(x), traced.outputs
     )
-    return Program(name, inputs, steps, outputs, (), kind)
+    return Program(name, inputs, steps, (outputs, made) if traced.backward else outputs, (), kind)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,6 +81,7 @@ class _Shared:
     """What the jaxprs of one trace have in common."""
 
     view: View
+    backward: bool = False
     layers: dict[int, Layer] = field(default_factory=dict)
     values: dict[Hashable, Callable[[], Any]] = field(default_factory=dict)
 
@@ -199,8 +200,11 @@ class _Body:
         return tuple(made)
 
     def _key(self, frame: Frame) -> Hashable:
-        """What a call is known by; one in a function that is called twice is two calls."""
-        return ("frame", Same(frame), self.token)
+        """What a call is known by; one in a function that is called twice is two calls.
+
+        A backward pass goes on with the calls of the forward pass, from whatever function.
+        """
+        return ("frame", Same(frame), None if self.shared.backward else self.token)
 
     def _given(self, frame: Frame) -> tuple[Ref, ...]:
         """What a group gives its caller."""

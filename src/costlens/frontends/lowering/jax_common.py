@@ -34,11 +34,12 @@ class Number:
 class Flipped:
     """A kernel turned around in space, as a transposed convolution writes it.
 
-    Its axes are those of ``of``, permuted.
+    ``axes`` of ``of`` are turned around; its own axes are those of ``of``, permuted.
     """
 
     of: Tensor
     perm: tuple[int, ...]
+    axes: frozenset[int]
 
     @property
     def type(self) -> TensorType:

@@ -48,6 +48,15 @@ def _pooled(b: Builder, call: LayerCall, fn: str, x: Tensor) -> Tensor:
     return b.reshape(pooled, made.shape)
 
 
+def _pool_gradient(b: Builder, call: LayerCall) -> Tree:
+    """``select_and_scatter_add``: finds each window's largest, and adds what it is given there."""
+    source, x = tensor(b, call.args[0]), tensor(b, call.args[1])
+    windows = prod(int(n) for n in call.config["window_dimensions"])
+    each = b.rearrange("windows", x, (*source.shape, windows))
+    found = b.reduce("argmax", each, -1, dtype="int32")
+    return b.emit("scatter", (found, source), shape=x.shape, fn="add", dtype=x.dtype)
+
+
 def resized(b: Builder, call: LayerCall) -> Tensor | None:
     """A whole call of ``jax.image.resize`` as one operation, where it is of an image's sides."""
     x, made = tensor(b, call.args[0]), out(call)
@@ -102,5 +111,6 @@ OPS: Mapping[str, Lowering] = {
     "jax:reduce_window_min": _pool("max"),
     "jax:reduce_window_sum": _pool("average"),
     "jax:reduce_window": _pool("average"),
+    "jax:select_and_scatter_add": _pool_gradient,
 }
 """Primitive key → its lowering."""
