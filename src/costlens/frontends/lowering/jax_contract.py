@@ -21,7 +21,7 @@ def _dot_general(b: Builder, call: LayerCall) -> Tree:
     (over_x, over_y), (same_x, same_y) = (
         tuple(map(tuple, axes)) for axes in call.config["dimension_numbers"]
     )
-    if call.config["image"]:
+    if "image" in call.config["purposes"]:
         return interpolated(b, call, x, y, over_x, over_y)
     letters = iter(string.ascii_letters)
     left = [next(letters) for _ in range(x.rank)]
@@ -50,6 +50,8 @@ def _conv(b: Builder, call: LayerCall) -> Tree:
     if groups != 1:
         return _batch_groups(b, call, groups)
     x = tensor(b, call.args[0])
+    if "patches" in config["purposes"]:
+        return b.rearrange("patches", x, out(call).shape, out(call).dtype)
     if _swaps(call):
         return _swapped(b, call, x)
     last = tuple(numbers.lhs_spec) == (0, x.rank - 1, *range(1, x.rank - 1))
@@ -86,14 +88,18 @@ def _divided(shape: Shape, axis: int, parts: int) -> Shape:
 
 
 def _swaps(call: LayerCall) -> bool:
-    """Whether it derives a transposed convolution's kernel: a spread input that slides over more
-    than it makes, so that what it makes counts against the input, and no kernel against it."""
+    """Whether it derives a transposed convolution's kernel, of which each element takes one
+    product with each element of that convolution's input, and not with each of its output."""
     config, numbers = call.config, call.config["dimension_numbers"]
-    if not any(map(_not_one, config["lhs_dilation"])):
+    if "gradient" not in config["purposes"] or isinstance(call.args[1], Flipped):
         return False
-    kernel, made = tuple(call.args[1].type.shape), out(call).shape
-    taps = prod([kernel[axis] for axis in numbers.rhs_spec[2:]])
-    return bool(taps > prod([made[axis] for axis in numbers.out_spec[2:]]))
+    shapes = (call.args[0].type.shape, call.args[1].type.shape, out(call).shape)
+    specs = (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec)
+    x, taps, made = (
+        prod([shape[axis] for axis in spec[2:]]) for shape, spec in zip(shapes, specs, strict=True)
+    )
+    spread = any(map(_not_one, config["lhs_dilation"]))
+    return made < taps and (spread or x < taps)
 
 
 def _swapped(b: Builder, call: LayerCall, x: Tensor) -> Tensor:

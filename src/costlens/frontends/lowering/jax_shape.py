@@ -173,7 +173,7 @@ def _scatter(fn: str) -> Lowering:
 
 def _iota(b: Builder, call: LayerCall) -> Tree:
     made = out(call)
-    known = made.size <= FEW or call.config["image"]
+    known = made.size <= FEW or "image" in call.config["purposes"]
     return Number(made, False) if known else b.fill(made.shape, made.dtype, "arange")
 
 
