@@ -109,7 +109,9 @@ class Builder:
         self, op: str, operands: Sequence[Tensor], /, label: str = "", **attrs: Any
     ) -> tuple[Tensor, ...]:
         """Append a node and return all its outputs; raises ValueError where types disagree."""
-        assert self.row is not None, "nodes belong to a layer call"
+        if self.row is None:
+            with self.own_row():
+                return self.emit_all(op, operands, label=label, **attrs)
         if len(self.nodes) >= _MAX_NODES:
             raise LoweringError(self.row.origin.layer, f"the graph has over {_MAX_NODES:,} ops")
         types = OPS[op].infer(tuple([x.type for x in operands]), attrs)
@@ -363,6 +365,7 @@ class Builder:
     @contextmanager
     def own_row(self) -> Iterator[None]:
         """The row of the operations that the innermost traced model makes itself."""
+        assert self.containers, "nodes belong to a layer call"
         container, scope = self.containers[-1], self.scope
         if container.origin is None:
             path = "/".join(container.scope) or container.layer.name
@@ -470,7 +473,9 @@ class Builder:
 
     def held(self, stored: Stored) -> Tensor:
         """A variable of the model that a traced operation reads."""
-        assert self.row is not None
+        if self.row is None:
+            with self.own_row():
+                return self.held(stored)
         if self.row.left is not None:
             self.row.left = [s for s in self.row.left if s.key != stored.key]
         full = "/".join((*self.row.prefix, stored.name))

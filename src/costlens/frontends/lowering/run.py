@@ -113,9 +113,6 @@ class _Runner:
         type_ = getattr(value, "type", None)
         if isinstance(value, Tensor) or not isinstance(type_, TensorType):
             return value
-        if self.b.row is None:
-            with self.b.own_row():
-                return self._filled(value)
         return self.b.fill(type_.shape, type_.dtype, "numbers")
 
     def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
@@ -167,7 +164,7 @@ class _Runner:
     def _traced(self, step: Step, values: dict[int, Tree]) -> None:
         """An operation of a traced graph; what is not read of it is unknown, and nothing else."""
         b = self.b
-        if b.row is None:
+        if b.row is None and not _runs(step):  # layers called in a function have their own rows
             with b.own_row():
                 return self._traced(step, values)
         args = self._bound(step.args, values, traced=True)
@@ -430,6 +427,11 @@ class _Runner:
 
 _TRACED_BY = {"tf": "TensorFlow", "jax": "JAX"}
 """How the keys of traced operations begin, and whose operations they are."""
+
+
+def _runs(step: Step) -> bool:
+    """Whether an operation is a call of a function, or a loop."""
+    return any(isinstance(step.layer.config.get(key), Program) for key in ("f", "body"))
 
 
 def _traced_name(layer: Layer) -> str:
