@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -56,11 +57,19 @@ def test_every_figure_is_of_an_application() -> None:
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_application(name: str) -> None:
-    """Parameters as Keras, multiplications as TensorFlow's graph, in all and layer by layer."""
+def test_application(name: str, tmp_path: Path) -> None:
+    """Parameters as Keras, multiplications as TensorFlow's graph, in all and layer by layer.
+
+    Its configuration, read without Keras, has the same figures to the last integer.
+    """
     model = build(name)
     study = costlens.analyze(model)
     totals = study.totals
+
+    saved = tmp_path / "config.json"
+    saved.write_text(model.to_json())
+    read = costlens.analyze(str(saved))
+    assert (read.totals, read.layers, read.costs) == (totals, study.layers, study.costs)
 
     assert study.coverage.unknown == ()
     assert totals.at_least == frozenset()

@@ -135,9 +135,6 @@ def test_an_importable_module(refused: Refused, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("model.keras", "saved models are not read yet"),
-        ("weights.h5", "saved models are not read yet"),
-        ("config.json", "saved configurations are not read yet"),
         ("notes.ipynb", "notebooks are not read yet"),
         ("model.txt", "is not a kind of file that is read"),
         ("Modelfile", "is not a kind of file that is read"),
@@ -147,7 +144,18 @@ def test_a_file_that_is_not_read_yet(
     refused: Refused, tmp_path: Path, name: str, says: str
 ) -> None:
     (tmp_path / name).write_bytes(b"\0")
-    assert refused("analyze", name) == f"{name}: {says}. Pass a model.py."
+    assert refused("analyze", name) == f"{name}: {says}. Pass a model.py or a .keras file."
+
+
+def test_saved_files_that_are_none_say_what_to_do(refused: Refused, tmp_path: Path) -> None:
+    for name in ("model.keras", "weights.h5", "config.json"):
+        (tmp_path / name).write_bytes(b"\0")
+    assert "model.keras: is no whole .keras archive" in refused("analyze", "model.keras")
+    assert "config.json: is no JSON" in refused("analyze", "config.json")
+    assert refused("analyze", "weights.h5") == (
+        "weights.h5: HDF5 files are not read yet. Load it with the Keras that wrote it and save "
+        "it as .keras with Keras 3."
+    )
 
 
 def test_a_subclassed_model_is_not_read_yet(refused: Refused, tmp_path: Path) -> None:

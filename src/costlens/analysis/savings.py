@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from costlens.analysis.blocks import Block
 from costlens.analysis.figures import Figures, figures
@@ -44,34 +45,48 @@ class Total:
     baseline: Plain
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Savings:
-    """Lines of alike blocks, the model under each plain form, and under all of them at once.
+    """The savings of a model's blocks, each figure computed when it is first read.
 
-    ``every`` has blocks that share no node, the largest first and gates aside, in the plain form
-    that takes the fewest MACs, so that it flatters no block.
+    Linear in the graph for each motif and plain form.
     """
 
-    model: Figures
-    lines: tuple[Line, ...]
-    totals: tuple[Total, ...]
-    every: Total | None
+    graph: Graph
+    blocks: Sequence[Block]
 
+    @cached_property
+    def model(self) -> Figures:
+        """The model as it is."""
+        return figures(self.graph)
 
-def savings(graph: Graph, blocks: Sequence[Block]) -> Savings:
-    """The savings of a model's blocks; linear in the graph for each motif and plain form."""
-    alike: dict[tuple[object, ...], list[Block]] = {}
-    for block in blocks:
-        alike.setdefault(_kind(block), []).append(block)
-    order = {node.name: index for index, node in enumerate(graph.nodes)}
-    lines = tuple(_line(graph, order, same) for same in alike.values())
-    totals = [
-        Total(motif.id, count, plain)
-        for motif in MOTIFS
-        if (same := [block for block in blocks if block.motif == motif.id])
-        for plain, count in _plains(graph, same)
-    ]
-    return Savings(figures(graph), lines, tuple(totals), _every(graph, blocks))
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """Lines of alike blocks."""
+        alike: dict[tuple[object, ...], list[Block]] = {}
+        for block in self.blocks:
+            alike.setdefault(_kind(block), []).append(block)
+        order = {node.name: index for index, node in enumerate(self.graph.nodes)}
+        return tuple(_line(self.graph, order, same) for same in alike.values())
+
+    @cached_property
+    def totals(self) -> tuple[Total, ...]:
+        """The model under each plain form."""
+        return tuple(
+            Total(motif.id, count, plain)
+            for motif in MOTIFS
+            if (same := [block for block in self.blocks if block.motif == motif.id])
+            for plain, count in _plains(self.graph, same)
+        )
+
+    @cached_property
+    def every(self) -> Total | None:
+        """The model under all plain forms at once.
+
+        Blocks that share no node, the largest first and gates aside, in the plain form that takes
+        the fewest MACs, so that it flatters no block.
+        """
+        return _every(self.graph, self.blocks)
 
 
 _VARIES = frozenset({"in_channels", "stride", "multiplier"})

@@ -9,9 +9,12 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from costlens.errors import InputError
+
+if TYPE_CHECKING:
+    from costlens.frontends import Wanted
 
 _POSITIVE = "0*[1-9][0-9]{0,17}"
 
@@ -37,7 +40,7 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         "target",
         metavar="TARGET",
         nargs="+" if many else None,
-        help="model.py, model.py:name, model.py:build(width=0.5), package.module:name",
+        help="model.py, model.py:name, model.py:build(width=0.5), package.module:name, model.keras",
     )
     sizes = parser.add_argument_group(f"sizes that the {kind} leaves open")
     sizes.add_argument("--batch", type=positive, metavar="N", help="batch size (default 1)")
@@ -49,11 +52,26 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         help="an input's shape without the batch; repeat it for several inputs",
     )
     sizes.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME=DTYPE:SHAPE",
+        help="what a subclassed model takes, with the batch: tokens=int32:1,128",
+    )
+    sizes.add_argument(
         "--dim",
         action="append",
         default=[],
         metavar="LAYER=N",
         help="a length that a layer leaves open",
+    )
+    parser.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        metavar="FILE",
+        dest="imports",
+        help="a Python file with layers of yours that a saved model needs; it is run",
     )
     add_common(parser)
 
@@ -97,12 +115,34 @@ def screen(output: Path | None) -> tuple[int, bool]:
 
 
 def sizes(options: argparse.Namespace) -> dict[str, Any]:
-    """``batch``, ``input_shape`` and ``dims`` as ``study.analyze`` takes them."""
+    """What says how large a model is, as ``study.analyze`` takes it."""
     return {
         "batch": options.batch,
         "input_shape": _input_shapes(options.input_shape),
         "dims": dict(_dim(text) for text in options.dim),
+        "inputs": dict(_input(text) for text in options.input) or None,
+        "imports": tuple(options.imports),
     }
+
+
+def wanted(options: argparse.Namespace) -> Wanted:
+    """How the model is to be read, with what ``analyze`` counts besides."""
+    from costlens.frontends import Wanted
+
+    return Wanted(**sizes(options), verify=options.verify, training=options.training)
+
+
+def _input(text: str) -> tuple[str, tuple[str, tuple[int, ...]]]:
+    """``tokens=int32:1,128``; without a name for a model's one input."""
+    from costlens.ir.types import ITEMSIZE
+
+    name, _, rest = text.rpartition("=")
+    dtype, colon, shape = rest.rpartition(":")
+    if not colon or dtype not in ITEMSIZE:
+        raise InputError(
+            "--input", f"{text!r} is not NAME=DTYPE:SHAPE", "Write it as tokens=int32:1,128."
+        )
+    return name, (dtype, _numbers("--input", shape))
 
 
 def _input_shapes(texts: list[str]) -> Any:

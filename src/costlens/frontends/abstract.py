@@ -13,9 +13,6 @@ from typing import Any
 
 from costlens.errors import InputError
 
-_TRAINING = (
-    "fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch",
-)  # fmt: skip
 _NOTHING = ("load_weights", "save", "save_weights", "export")
 
 
@@ -81,16 +78,11 @@ def abstract_keras() -> Iterator[Any]:
     global_state.set_global_attribute("object_name_uids", defaultdict(int))
     variables = importlib.import_module("keras.src.backend.common.variables")
     try:
-        for name in _TRAINING:
-            replace(keras.Model, name, _refusal(name))
         for name in _NOTHING:
             replace(keras.Model, name, _nothing)
         replace(variables.Variable, "__init__", _from_value(variables.Variable.__init__))
         replace(file_utils, "get_file", _no_download)
         replace(keras.utils, "get_file", _no_download)
-        for name, module in list(sys.modules.items()):
-            if name.startswith("keras.src.datasets.") and hasattr(module, "get_file"):
-                replace(module, "get_file", _no_data)
         with keras.StatelessScope(initialize_variables=False):
             yield keras
     finally:
@@ -109,10 +101,6 @@ def _no_download(fname: str = "", *args: Any, **kwargs: Any) -> str:
     return str(fname)
 
 
-def _no_data(*args: Any, **kwargs: Any) -> str:
-    raise InputError("", f"the script loads a data set, and {_NOT_YET}", _NAME_IT)
-
-
 def _from_value(original: Callable[..., None]) -> Callable[..., None]:
     """A variable given by its value, such as an optimizer's, which the scope would refuse."""
 
@@ -129,14 +117,3 @@ def _from_value(original: Callable[..., None]) -> Callable[..., None]:
         original(self, initializer, shape, dtype, *args, **kwargs)
 
     return init
-
-
-_NOT_YET = "training scripts are not read yet"
-_NAME_IT = "Put the model in a function and name it after a colon."
-
-
-def _refusal(name: str) -> Any:
-    def refuse(model: Any, *args: Any, **kwargs: Any) -> None:
-        raise InputError(str(model.name), f"the script calls {name}, and {_NOT_YET}", _NAME_IT)
-
-    return refuse

@@ -9,11 +9,7 @@ from typing import Any
 
 from costlens.errors import InputError
 from costlens.frontends.layercall import ProgramInput, Tree
-from costlens.frontends.sizes import InputShape, settle
-from costlens.ir.types import Shape
-
-Inputs = Mapping[str, tuple[str, Shape]] | Tree
-"""By name, dtype and whole shape (as ``--input tokens=int32:1,128``); or a tree of TensorSpecs."""
+from costlens.frontends.sizes import Wanted, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +29,21 @@ class ModelCall:
     names: tuple[str, ...]
 
 
-def settle_call(
-    model: Any, batch: int | None, input_shape: InputShape, inputs: Inputs | None
-) -> ModelCall:
+def settle_call(model: Any, wanted: Wanted, given: Tree = None) -> ModelCall:
     """How to call a subclassed model, every size settled.
 
-    Raises InputError where nothing says what it takes, or a size stays open.
+    ``given`` is what a script gives it: a tree of (shape, dtype). Raises InputError where
+    nothing says what it takes, or a size stays open.
     """
     parameters = _parameters(model)
-    args, kwargs = _call(model, parameters, input_shape, inputs)
+    args, kwargs = _call(model, parameters, wanted, given)
     declared: list[ProgramInput] = []
     _number(args, kwargs, parameters, declared)
-    types, _ = settle(declared, batch, input_shape if _applies(inputs) else None)
+    sizes = wanted.input_shape if wanted.inputs is None else None
+    types, _ = settle(declared, wanted.batch, sizes)
     left = iter(types)
     filled = _fill(args, left), {key: _fill(kwargs[key], left) for key in sorted(kwargs)}
     return ModelCall(*filled, tuple(x.name for x in declared))
-
-
-def _applies(inputs: Inputs | None) -> bool:
-    return inputs is None
 
 
 def _parameters(model: Any) -> list[str]:
@@ -70,46 +62,56 @@ _FLAGS = ("training", "mask")
 
 
 def _call(
-    model: Any, parameters: Sequence[str], input_shape: InputShape, inputs: Inputs | None
+    model: Any, parameters: Sequence[str], wanted: Wanted, given: Tree
 ) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
-    if inputs is not None:
-        return _named(inputs, parameters)
+    if wanted.inputs is not None:
+        specs = {name: Spec(tuple(shape), dtype) for name, (dtype, shape) in wanted.inputs.items()}
+        return _named(specs, parameters)
+    if given is not None:
+        return (_as_given(given),), {}
     built = _as_called(model) or _as_built(model, parameters)
     if built is not None:
         return built
-    if not input_shape:
+    shapes = wanted.input_shape
+    if not shapes:
         raise InputError(
             str(model.name),
             f"{type(model).__name__} is a subclassed model that was never called, and nothing "
             "says what it takes",
             "Pass --input-shape 224,224,3, or --input NAME=DTYPE:SHAPE for each input.",
         )
-    if isinstance(input_shape, Mapping):
-        return _named({n: Spec((None, *s)) for n, s in input_shape.items()}, parameters)
-    many = isinstance(input_shape[0], (tuple, list))
-    shapes: Any = input_shape if many else [input_shape]
-    specs = [Spec((None, *shape)) for shape in shapes]
-    if len(specs) == 1 or len(parameters) >= len(specs):
-        return tuple(specs), {}
-    return (specs,), {}
+    if isinstance(shapes, Mapping):
+        return _named({n: Spec((None, *s)) for n, s in shapes.items()}, parameters)
+    several: Any = shapes if isinstance(shapes[0], (tuple, list)) else [shapes]
+    listed = [Spec((None, *shape)) for shape in several]
+    if len(listed) == 1 or len(parameters) >= len(listed):
+        return tuple(listed), {}
+    return (listed,), {}
 
 
-def _named(inputs: Any, parameters: Sequence[str]) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
+def _named(
+    specs: Mapping[str, Spec], parameters: Sequence[str]
+) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
     """Inputs by name: arguments of the call where it has these names, else one dict."""
-    if not isinstance(inputs, Mapping):
-        return (inputs,), {}
-    specs = {name: _spec(value) for name, value in inputs.items()}
     if set(specs) <= set(parameters):
-        return (), specs
+        return (), dict(specs)
     if set(specs) == {""}:
         return (specs[""],), {}
-    return (specs,), {}
+    return (dict(specs),), {}
 
 
-def _spec(value: Any) -> Tree:
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
-        return Spec(tuple(value[1]), value[0])
-    return value
+def _as_given(tree: Tree) -> Tree:
+    """A script's data as specs; how many samples it has is no size of the model."""
+    match tree:
+        case Mapping():
+            return {key: _as_given(value) for key, value in tree.items()}
+        case (tuple() | list() as shape, str() as dtype):
+            return Spec((None, *shape[1:]) if shape else (), dtype)
+        case tuple():
+            return tuple(map(_as_given, tree))
+        case list():
+            return list(map(_as_given, tree))
+    return tree
 
 
 def _as_called(model: Any) -> tuple[tuple[Tree, ...], dict[str, Tree]] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from costlens.errors import InputError, LoweringError
 from costlens.frontends.abstract import abstract_keras
-from costlens.frontends.keras_inputs import Inputs, settle_call
+from costlens.frontends.keras_inputs import ModelCall, settle_call
 from costlens.frontends.keras_open import opener, traced_model
 from costlens.frontends.layercall import (
     Constant,
@@ -27,10 +27,11 @@ from costlens.frontends.layercall import (
     map_leaves,
 )
 from costlens.frontends.lowering import LOWERINGS
+from costlens.frontends.lowering.quantized import packing_noted
 from costlens.frontends.lowering.run import lower
 from costlens.frontends.lowering.tf import TF_OPS
 from costlens.frontends.program import layer_key
-from costlens.frontends.sizes import InputShape, only_shape, settle
+from costlens.frontends.sizes import AS_IT_IS, Inputs, InputShape, Wanted, only_shape, settle
 from costlens.ir.check import check
 from costlens.ir.graph import Graph
 from costlens.ir.types import TensorType
@@ -67,6 +68,29 @@ def function_of(model: Any) -> Any | None:
     return model if getattr(model, "_nodes_by_depth", None) is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """A model's graph, and where they were wanted the traced one and that of a training step."""
+
+    graph: Graph
+    traced: Graph | None = None
+    step: Graph | None = None
+
+
+def read(model: Any, wanted: Wanted = AS_IT_IS, given: Tree = None) -> Graphs:
+    """The graphs of a live model; ``given`` is what a script gives it, a tree of (shape, dtype).
+
+    Raises InputError where a size stays open and LoweringError where a layer disagrees with
+    Keras about itself.
+    """
+    model = _built(model, wanted.input_shape)
+    return Graphs(
+        _read(model, wanted, given),
+        _traced(model, wanted, given, False) if wanted.verify else None,
+        _traced(model, wanted, given, True) if wanted.training else None,
+    )
+
+
 def read_graph(
     model: Any,
     batch: int | None = None,
@@ -74,40 +98,71 @@ def read_graph(
     dims: Mapping[str, int] | None = None,
     inputs: Inputs | None = None,
 ) -> Graph:
-    """The graph of a model, every layer call checked against it.
+    """The graph of a model, every layer call checked against it; a subclassed one is traced."""
+    return read(model, Wanted(batch, input_shape, dims, inputs)).graph
 
-    A subclassed model is traced; ``inputs`` says what it takes where it was never called.
+
+def _read(model: Any, wanted: Wanted, given: Tree) -> Graph:
+    reader = _Reader()
+    with abstract_keras():
+        if function_of(model) is None:
+            call = settle_call(model, wanted, given)
+            program = traced_model(model, call.args, call.kwargs, reader.layer, leaf_of)
+            program, types, resized = _with_names(program, call.names), _types(program), False
+        else:
+            program = reader.program(model)
+            types, resized = settle(program.inputs, wanted.batch, wanted.input_shape)
+        opened = opener(model, reader.layer, leaf_of, reader.live)
+        graph = check(lower(program, TABLE, types, wanted.dims, resized, opened))
+    return _counted(graph, int(model.count_params()))
+
+
+def _traced(model: Any, wanted: Wanted, given: Tree, training: bool) -> Graph:
+    """The same model as TensorFlow traces it, every operation of every layer.
+
+    An independent count: neither the configs of layers nor their lowerings take part. With
+    ``training`` it is a training step: the forward pass in training mode, and the gradients of
+    the outputs by every trainable variable.
     """
-    model = _built(model, input_shape)
-    if function_of(model) is None:
-        return _read_traced(model, batch, input_shape, dims, inputs)
     reader = _Reader()
-    program = reader.program(model)
-    types, resized = settle(program.inputs, batch, input_shape)
+    call = _call_of(model, reader, wanted, given)
     with abstract_keras():
-        opened = opener(model, reader.layer, leaf_of, reader.live)
-        graph = check(lower(program, TABLE, types, dims, resized, opened))
-    return _counted(graph, int(model.count_params()))
+        kwargs = {**call.kwargs, **_in_training(model)} if training else call.kwargs
+        program = traced_model(
+            model, call.args, kwargs, reader.layer, leaf_of, opened=True, backward=training
+        )
+        return check(lower(_with_names(program, call.names), TABLE, _types(program)))
 
 
-def _read_traced(
-    model: Any,
-    batch: int | None,
-    input_shape: InputShape,
-    dims: Mapping[str, int] | None,
-    inputs: Inputs | None,
-) -> Graph:
-    """The graph of a model that has no graph of layers: its call is traced."""
-    call = settle_call(model, batch, input_shape, inputs)
-    reader = _Reader()
-    with abstract_keras():
-        program = traced_model(model, call.args, call.kwargs, reader.layer, leaf_of)
-        opened = opener(model, reader.layer, leaf_of, reader.live)
-        types = [TensorType(tuple(n or 0 for n in x.shape), x.dtype) for x in program.inputs]
-        named = tuple(replace(x, name=n) for x, n in zip(program.inputs, call.names, strict=True))
-        program = replace(program, inputs=named)
-        graph = check(lower(program, TABLE, types, dims, False, opened))
-    return _counted(graph, int(model.count_params()))
+def _call_of(model: Any, reader: _Reader, wanted: Wanted, given: Tree) -> ModelCall:
+    """How to call a model; a Functional one on its own inputs."""
+    function = function_of(model)
+    if function is None:
+        return settle_call(model, wanted, given)
+    declared = reader.program(model).inputs
+    types, _ = settle(declared, wanted.batch, wanted.input_shape)
+    return ModelCall((_packed(function, types),), {}, tuple(x.name for x in declared))
+
+
+def _with_names(program: Program, names: Sequence[str]) -> Program:
+    named = zip(program.inputs, names, strict=True)
+    return replace(program, inputs=tuple(replace(x, name=name) for x, name in named))
+
+
+def _in_training(model: Any) -> Mapping[str, bool]:
+    """The flag that puts a call in training mode, where the call takes it."""
+    return {"training": True} if getattr(model, "_call_has_training_arg", False) else {}
+
+
+def _types(program: Program) -> tuple[TensorType, ...]:
+    """The input types of a traced program, which were concrete when it was traced."""
+    return tuple(TensorType(tuple(n or 0 for n in x.shape), x.dtype) for x in program.inputs)
+
+
+def _packed(function: Any, types: Sequence[TensorType]) -> Tree:
+    """Input types in the structure that a Functional model takes."""
+    by_tensor = {id(x): t for x, t in zip(function._inputs, types, strict=True)}
+    return map_leaves(lambda x: by_tensor[id(x)], _plain(function._inputs_struct))
 
 
 def _counted(graph: Graph, by_keras: int) -> Graph:
@@ -115,22 +170,14 @@ def _counted(graph: Graph, by_keras: int) -> Graph:
 
     Keras counts a quantised kernel as it is packed, and its scales; that figure becomes a note.
     """
-    weights = graph.weights.values()
-    if sum(weight.type.size for weight in weights) != by_keras:
+    numbers = sum(weight.type.size for weight in graph.weights.values())
+    if numbers != by_keras:
         raise LoweringError(
             graph.name,
-            f"its weights hold {sum(weight.type.size for weight in weights):,} numbers, and Keras "
-            f"counts {by_keras:,}",
+            f"its weights hold {numbers:,} numbers, and Keras counts {by_keras:,}",
             "Please report this model.",
         )
-    params = sum(weight.params for weight in weights)
-    if params == by_keras:
-        return graph
-    note = (
-        f"Quantised kernels count at the shape they had before packing, {params:,} parameters in "
-        f"all; Keras's count_params() gives {by_keras:,}, packed and with scales."
-    )
-    return replace(graph, notes=(*graph.notes, note))
+    return packing_noted(graph)
 
 
 def _built(model: Any, input_shape: InputShape) -> Any:

@@ -34,18 +34,22 @@ def traced_model(
     kwargs: Mapping[str, Tree],
     describe: Describe,
     leaf: Callable[[Any], Any],
+    opened: bool = False,
+    backward: bool = False,
 ) -> Program:
     """The program of a model's call on inputs of these types, read by tracing it.
 
-    Raises InputError where the call fails.
+    ``opened`` takes the operations of every layer, those of Keras too, as they are traced;
+    ``backward`` adds the backward pass. Raises InputError where the call fails.
     """
     try:
-        traced = trace(model, args, kwargs)
+        traced = trace(model, args, kwargs, backward)
     except CostlensError:
         raise
     except Exception as error:  # whatever the user's call raises
         raise _failed(str(model.name), type(model).__name__, error) from error
-    view = View(describe, leaf, held_by(model), readable, is_model)
+    steps = (lambda layer: False) if opened else readable
+    view = View(describe, leaf, held_by(model), steps, is_model)
     program = program_of(traced, view, str(model.name), type(model).__name__)
     return replace(program, uncalled=tuple(own_layers(model)))
 

@@ -61,12 +61,13 @@ class Stored:
     """A variable that a layer holds, as the model stores it; ``key`` is its identity.
 
     ``frozen`` marks a variable that was made trainable and no longer is: its layer was frozen,
-    or somebody froze it by hand, which no config says.
+    or somebody froze it by hand, which no config says. ``trainable`` is None where an archive
+    stores it, which says nothing of that.
     """
 
     name: str
     type: TensorType
-    trainable: bool
+    trainable: bool | None
     key: Hashable
     frozen: bool = False
 
@@ -110,13 +111,15 @@ class Group:
     """A call of a layer that was traced: the steps inside it, on the tensors around it.
 
     A ``container`` (a keras.Model) has rows inside; another layer is one row. ``outputs`` are
-    the references that the call gives its caller.
+    the references that the call gives its caller. ``call`` identifies it: a group of a call that
+    was met before adds to its row, as the backward pass of a layer does.
     """
 
     layer: Layer
     steps: tuple[Step | Group, ...]
     outputs: tuple[Ref, ...]
     container: bool
+    call: Hashable
 
 
 @dataclass(frozen=True, slots=True)

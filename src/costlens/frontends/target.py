@@ -11,11 +11,9 @@ from typing import Any
 
 from costlens.errors import InputError
 
+_SAVED = (".keras", ".h5", ".hdf5", ".json")
+
 _LATER = {
-    ".keras": "saved models",
-    ".h5": "saved models",
-    ".hdf5": "saved models",
-    ".json": "saved configurations",
     ".ipynb": "notebooks",
     ".tflite": "TensorFlow Lite files",
     ".onnx": "ONNX files",
@@ -30,6 +28,7 @@ _NO_KIND = "is not a kind of file that is read"
 class Target:
     """``model.py`` or ``package.module``, and after the colon a name or a call of literals.
 
+    ``saved`` is set in their place where the TARGET is a saved model or configuration.
     ``attribute`` is a dotted name, with literal subscripts: ``models["small"].encoder``.
     """
 
@@ -40,6 +39,7 @@ class Target:
     called: bool = False
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    saved: Path | None = None
 
     @property
     def where(self) -> str:
@@ -53,14 +53,16 @@ def parse_target(text: str) -> Target:
     suffix = Path(head).suffix.lower()
     there = os.path.exists(head)
     named = all(part.isidentifier() for part in head.split("."))
-    if suffix in _LATER or suffix == ".py" or "/" in head or (there and expression[0] is None):
+    if suffix in (".py", *_SAVED, *_LATER) or "/" in head or (there and expression[0] is None):
         if os.path.isdir(head):
             raise InputError(_short(head), "is a folder", "Pass a model.py in it.")
         if not there:
             raise InputError(_short(head), "no such file", "Check the path.")
+        if suffix in _SAVED:
+            return Target(text, None, None, saved=Path(head))
         if suffix != ".py":
             what = f"{_LATER[suffix]} are not read yet" if suffix in _LATER else _NO_KIND
-            raise InputError(_short(head), what, "Pass a model.py.")
+            raise InputError(_short(head), what, "Pass a model.py or a .keras file.")
         return Target(text, Path(head), None, *expression)
     if expression[0] is None and named and "." in head:
         raise InputError(_short(text), "a module needs a name in it", f"Write {_short(head)}:name.")
@@ -85,7 +87,7 @@ def _split(text: str) -> tuple[str, Expression]:
     head, colon, tail = text.partition(".py:")
     if colon:
         return head + ".py", _expression(text, tail)
-    if Path(text).suffix.lower() in (".py", *_LATER) or os.path.exists(text):
+    if Path(text).suffix.lower() in (".py", *_SAVED, *_LATER) or os.path.exists(text):
         return text, (None, False, (), {})
     head, colon, tail = text.partition(":")
     return head, _expression(text, tail) if colon else (None, False, (), {})

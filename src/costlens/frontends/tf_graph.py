@@ -61,8 +61,9 @@ def program_of(traced: Trace, view: View, name: str, kind: str) -> Program:
     frames = traced.frames
     if len(frames) == 1:  # the call that was asked for; its own path is not part of others
         frames = tuple(frames[0].inside)
-    steps = reader.steps(traced.graph, 0, traced.graph.version, frames)
-    return Program(name, inputs, steps, reader.tree(traced.outputs), (), kind)
+    steps = reader.steps(traced.graph, 0, traced.forward, frames)
+    steps += reader.backward(traced, frames)
+    return Program(name, inputs, steps, reader.tree(traced.outputs, traced.graph), (), kind)
 
 
 @dataclass(eq=False, slots=True)
@@ -83,7 +84,7 @@ class _Reader:
     def start(self, traced: Trace) -> None:
         """Find out what is needed, what captured tensors stand for, and which calls to open."""
         self._need([x for x in leaves(traced.outputs) if symbolic(x)])
-        for key, variable in traced.variables.items():
+        for key, (_, variable) in traced.variables.items():
             self.leaf_of[key] = self.view.variable(variable)
         for outer, inner in traced.graph.captures:
             self.leaf_of[id(inner)] = _captured(outer)
@@ -180,14 +181,38 @@ class _Reader:
         layer = self._layer(frame.layer)
         if self._is_step(frame):
             if wanted:
-                args, kwargs = self.tree(frame.args), self.tree(frame.kwargs)
+                args, kwargs = (self.tree(x, frame.graph) for x in (frame.args, frame.kwargs))
                 types = tuple(_type(x) for x in outputs)
                 yield Step(layer, args, kwargs, tuple(map(self.number, outputs)), types)
             return
         steps = self.steps(frame.graph, frame.start, frame.stop, frame.inside)
         if steps or wanted:
             given = tuple(Ref(self.number(x)) for x in outputs)
-            yield Group(layer, steps, given, self.view.container(frame.layer))
+            container = self.view.container(frame.layer)
+            yield Group(layer, steps, given, container, ("frame", id(frame)))
+
+    def backward(self, traced: Trace, frames: Sequence[Frame]) -> tuple[Step | Group, ...]:
+        """The operations of the backward pass, each with the layer whose operation it derives."""
+        operations = self._listed(traced.graph)
+        place = {id(op): index for index, op in enumerate(operations)}
+        made: list[Step | Group] = []
+        for op in operations[traced.forward :]:
+            derived = op
+            while derived is not None and place.get(id(derived), 0) >= traced.forward:
+                derived = derived._original_op
+            at = place[id(derived)] if derived is not None else -1
+            around = _around(frames, traced.graph, at)
+            for step in self._operations([op]):
+                made.append(self._nested(step, around))
+        return tuple(made)
+
+    def _nested(self, step: Step, frames: Sequence[Frame]) -> Step | Group:
+        made: Step | Group = step
+        for frame in reversed(frames):
+            container = self.view.container(frame.layer)
+            layer, call = self._layer(frame.layer), ("frame", id(frame))
+            made = Group(layer, (made,), (), container, call)
+        return made
 
     def _operations(self, operations: Sequence[Any]) -> Iterator[Step]:
         for op in operations:
@@ -232,13 +257,13 @@ class _Reader:
         shape, dtype = _type(tensor)
         return ProgramInput(self.number(tensor), tensor.op.name, shape, dtype)
 
-    def tree(self, tree: Tree) -> Tree:
-        """A tree of tensors, variables and plain values as leaves of a step."""
-        return map_leaves(self._argument, tree)
+    def tree(self, tree: Tree, graph: Any) -> Tree:
+        """A tree of tensors, variables and plain values as leaves of a step in this graph."""
+        return map_leaves(lambda value: self._argument(value, graph), tree)
 
-    def _argument(self, value: Any) -> Any:
+    def _argument(self, value: Any, graph: Any) -> Any:
         if symbolic(value):
-            return self.leaf(value)
+            return self.leaf(_inside(value, graph))
         if hasattr(value, "_initializer") and hasattr(value, "path"):
             return self.view.variable(value)
         return self.view.leaf(value)
@@ -293,6 +318,22 @@ class Attributes(Mapping[str, Any]):
 def symbolic(value: Any) -> bool:
     """Whether a value is a tensor of a TensorFlow graph."""
     return hasattr(value, "op") and hasattr(value, "graph") and hasattr(value, "value_index")
+
+
+def _around(frames: Sequence[Frame], graph: Any, at: int) -> list[Frame]:
+    """The calls that an operation was made in, the outermost first."""
+    for frame in frames:
+        if frame.graph is graph and frame.start <= at < frame.stop:
+            return [frame, *_around(frame.inside, graph, at)]
+    return []
+
+
+def _inside(tensor: Any, graph: Any) -> Any:
+    """A tensor that a function closes over, as the input of the function that stands for it."""
+    if tensor.graph is graph or graph.outer_graph is None:
+        return tensor
+    outer = _inside(tensor, graph.outer_graph)
+    return next((inner for given, inner in graph.captures if given is outer), tensor)
 
 
 def _functions(op: Any) -> Mapping[str, Any]:

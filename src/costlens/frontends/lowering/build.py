@@ -28,6 +28,8 @@ from costlens.ir.types import Shape, TensorType, is_float, promote
 Lowering = Callable[["Builder", LayerCall], Tree]
 Scalar = int | float | complex | bool
 
+_MAX_NODES = 300_000
+
 
 class Unreadable(Exception):
     """Raised by a lowering that cannot describe its call; the row becomes an unknown."""
@@ -84,6 +86,7 @@ class Builder:
         self.scope: tuple[str, ...] = ()
         self.repeat = 1
         self.containers: list[_Container] = []
+        self.met: dict[Hashable, _Container | Origin] = {}
         self.nodes: list[Node] = []
         self.values: dict[str, TensorType] = {}
         self.weights: dict[str, Weight] = {}
@@ -107,6 +110,8 @@ class Builder:
     ) -> tuple[Tensor, ...]:
         """Append a node and return all its outputs; raises ValueError where types disagree."""
         assert self.row is not None, "nodes belong to a layer call"
+        if len(self.nodes) >= _MAX_NODES:
+            raise LoweringError(self.row.origin.layer, f"the graph has over {_MAX_NODES:,} ops")
         types = OPS[op].infer(tuple([x.type for x in operands]), attrs)
         name = self._unique("/".join((*self.scope, label or attrs.get("fn") or op)))
         ids = tuple([name if i == 0 else f"{name}:{i}" for i in range(len(types))])
@@ -320,13 +325,19 @@ class Builder:
             self.policy, self.trainable = outer
 
     @contextmanager
-    def open_row(self, layer: Layer) -> Iterator[_Row]:
-        """The nodes of one call of a leaf layer; (path, call number) is unique."""
-        path = "/".join((*self.scope, layer.name))
-        self._calls[path] = call = self._calls.get(path, 0) + 1
+    def open_row(self, layer: Layer, call: Hashable = None) -> Iterator[_Row]:
+        """The nodes of one call of a leaf layer; (path, call number) is unique.
+
+        A ``call`` that was met before goes on with its row.
+        """
         outer_row, outer_scope = self.row, self.scope
+        origin = self.met.get(call) if call is not None else None
         left = None if layer.stored is None else list(layer.stored)
-        self.row = row = _Row(Origin(layer.kind, path, call), layer, left)
+        if not isinstance(origin, Origin):
+            path = "/".join((*self.scope, layer.name))
+            self._calls[path] = self._calls.get(path, 0) + 1
+            origin = self.met[call] = Origin(layer.kind, path, self._calls[path])
+        self.row = row = _Row(origin, layer, left)
         self.scope = (*outer_scope, layer.name)
         try:
             yield row
@@ -334,10 +345,16 @@ class Builder:
             self.row, self.scope = outer_row, outer_scope
 
     @contextmanager
-    def container(self, layer: Layer, *names: str) -> Iterator[None]:
-        """A traced model's call: its layers are rows, and its own operations one row together."""
+    def container(self, layer: Layer, *names: str, call: Hashable = None) -> Iterator[None]:
+        """A traced model's call: its layers are rows, and its own operations one row together.
+
+        A ``call`` that was met before goes on with its row.
+        """
         with self.scoped(*names):
-            self.containers.append(_Container(layer, self.scope))
+            met = self.met.get(call) if call is not None else None
+            entry = met if isinstance(met, _Container) else _Container(layer, self.scope)
+            self.met[call] = entry
+            self.containers.append(entry)
             try:
                 yield
             finally:
@@ -379,7 +396,7 @@ class Builder:
         declared = TensorType(tuple(shape), dtype or self.policy.variable)
         full = "/".join((*row.prefix, name))
         stored = self._stored(row, name, full, declared)
-        if stored is None:
+        if stored is None or stored.trainable is None:
             key: Hashable = (row.layer.identity, full)
             return self._variable(
                 key, full, declared, trainable and self.trainable, logical, auxiliary
@@ -445,7 +462,11 @@ class Builder:
         assert self.row is not None
         left = self.row.left or []
         self.row.left = None if self.row.left is None else []
-        return [self._variable(s.key, s.name, s.type, s.trainable) for s in left]
+        own = bool(self.row.layer.config.get("trainable", True))
+        return [
+            self._variable(s.key, s.name, s.type, own if s.trainable is None else s.trainable)
+            for s in left
+        ]
 
     def held(self, stored: Stored) -> Tensor:
         """A variable of the model that a traced operation reads."""
@@ -453,7 +474,7 @@ class Builder:
         if self.row.left is not None:
             self.row.left = [s for s in self.row.left if s.key != stored.key]
         full = "/".join((*self.row.prefix, stored.name))
-        return self._variable(stored.key, full, stored.type, stored.trainable)
+        return self._variable(stored.key, full, stored.type, stored.trainable is not False)
 
     @contextmanager
     def holding(self, layer: Layer) -> Iterator[None]:
@@ -470,13 +491,21 @@ class Builder:
             row.taken = taken
 
     def adopt(self, layer: Layer, path: str) -> None:
-        """Register the variables of a layer that the model holds and never calls."""
+        """Register the variables of a layer that the model holds and never calls.
+
+        They belong to the row of the layer around it where there is one.
+        """
+        owner = path
+        while owner not in self._calls and "/" in owner:
+            owner = owner.rpartition("/")[0]
+        owner = owner if owner in self._calls else path
         for stored in layer.stored or ():
             if stored.key not in self._weight_ids:
                 value = self._weight_id(stored.key, f"{path}/{stored.name}")
                 self._weight_ids[stored.key] = value
                 self.values[value] = stored.type
-                self.weights[value] = Weight(value, value, stored.type, stored.trainable, path)
+                trainable = stored.trainable is not False
+                self.weights[value] = Weight(value, value, stored.type, trainable, owner)
 
     # -- sizes and notes -------------------------------------------------------------------
 

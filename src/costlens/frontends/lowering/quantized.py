@@ -7,12 +7,26 @@ are stored beside it and are no parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_lowercase
 
 from costlens.frontends.layercall import LayerCall, Tensor
 from costlens.frontends.lowering.build import Builder, Unreadable
+from costlens.ir.graph import Graph
 from costlens.ir.types import Shape, is_float
+
+
+def packing_noted(graph: Graph) -> Graph:
+    """The graph, with Keras's own count of its parameters where some are stored packed."""
+    params = sum(weight.params for weight in graph.weights.values())
+    by_keras = sum(weight.type.size for weight in graph.weights.values())
+    if params == by_keras:
+        return graph
+    note = (
+        f"Quantised kernels count at the shape they had before packing, {params:,} parameters in "
+        f"all; Keras's count_params() gives {by_keras:,}, packed and with scales."
+    )
+    return replace(graph, notes=(*graph.notes, note))
 
 
 @dataclass(frozen=True, slots=True)

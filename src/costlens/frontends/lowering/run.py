@@ -31,6 +31,8 @@ from costlens.frontends.lowering.tf_common import Index, Spread, tensor
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
 
+_MAX_CALLS = 50_000
+
 Opener = Callable[[LayerCall], Program]
 """Traces the call of a layer that no lowering reads; raises Unreadable with the reason."""
 
@@ -76,6 +78,7 @@ class _Runner:
         opener: Opener | None,
     ) -> None:
         self.b, self.table, self.checked, self.opener = b, table, checked, opener
+        self.calls = 0
         b.dispatch, b.run = self._inside, self._body
 
     def program(self, program: Program, inputs: Sequence[Tensor]) -> Tree:
@@ -136,14 +139,17 @@ class _Runner:
         """A traced call: a row of its own, rows inside, or part of the row that is open."""
         b, name = self.b, group.layer.name
         if b.row is None and group.container:
-            with b.container(group.layer, name):
+            with b.container(group.layer, name, call=group.call):
                 return self._steps(group.steps, values)
         if b.row is not None:
             with b.scoped(name):
                 return self._steps(group.steps, values)
-        with b.open_row(group.layer) as row:
+        again = group.call in b.met
+        with b.open_row(group.layer, group.call) as row:
             start = len(b.nodes)
             self._steps(group.steps, values)
+            if again:
+                return None
             given = [ref.value for ref in group.outputs]
             if len(b.nodes) == start:  # it returns what it was given
                 values.update((n, b.identity(values[n])) for n in given)
@@ -200,6 +206,12 @@ class _Runner:
         made = self.b.cast(self.b.reshape(x, shape), dtype)
         return Tensor(made.id, made.type, x.mask)
 
+    def _count(self) -> None:
+        """A small file may hold models that call each other without an end in sight."""
+        self.calls += 1
+        if self.calls > _MAX_CALLS:
+            raise LoweringError(self.b.name, f"its layers are called over {_MAX_CALLS:,} times")
+
     def _path(self, layer: Layer) -> str:
         return "/".join((*self.b.scope, layer.name))
 
@@ -211,6 +223,7 @@ class _Runner:
         expected: tuple[tuple[PartialShape, str], ...],
     ) -> Tree:
         """One call of a layer, a row of its own unless inside one already."""
+        self._count()
         if layer.program is not None:
             with self.b.scoped(layer.name):
                 return self.program(layer.program, _inputs(layer.program, args, kwargs))
@@ -221,6 +234,7 @@ class _Runner:
 
     def _inside(self, layer: Layer, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> Tree:
         """A wrapped layer: part of the row that is open."""
+        self._count()
         if layer.program is not None:
             return self.program(layer.program, _inputs(layer.program, args, kwargs))
         return self._leaf(LayerCall(layer, tuple(args), kwargs))
@@ -346,17 +360,26 @@ class _Runner:
         del b.nodes[start:]
         assert b.row is not None
         b.row.left = list(layer.stored) if layer.stored is not None else None
-        types = self._declared_types(call)
+        types = self._declared_types(call, reason)
+        if layer.stored is None and layer.key != "layer:Lambda" and layer.key[:3] != "op:":
+            reason += "; how many parameters it has is unknown"
         operands = [*call.tensors, *b.claim_all()]
         return list(b.unknown(reason, operands, types))
 
-    def _declared_types(self, call: LayerCall) -> list[TensorType]:
+    def _declared_types(self, call: LayerCall, reason: str) -> list[TensorType]:
         """What Keras says that a call returns, the batch filled in; it holds at its own sizes."""
         if not self.checked:
             raise LoweringError(
                 "/".join(self.b.scope),
                 f"{call.layer.kind} is not read, and neither is what it returns at another size",
                 "Build the model at that size, or leave its fixed sizes as they are.",
+            )
+        if not call.expected:
+            raise LoweringError(
+                "/".join(self.b.scope),
+                f"{call.layer.kind} is not read ({reason}), and the file does not say what it "
+                "returns",
+                "Pass the model itself, as model.py:name or to costlens.analyze.",
             )
         batch = next((x.shape[:1] for x in call.tensors if x.rank), ())
         types = []

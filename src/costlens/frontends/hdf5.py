@@ -1,0 +1,108 @@
+"""The headers of an HDF5 file: names, shapes and dtypes of what it stores, never its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from costlens.errors import InputError
+from costlens.frontends.held import Held
+from costlens.ir.types import TensorType
+
+DAMAGED = "Copy or save it again."
+_MAX_OBJECTS = 100_000
+_MAX_DEPTH = 64
+_MAX_NAMES = 2**24
+
+
+@contextmanager
+def opened(file: Any, where: str) -> Iterator[Any]:
+    """A path or a file, open to be read; whatever HDF5 does not take in it is one line."""
+    import h5py
+
+    try:
+        with h5py.File(str(file) if isinstance(file, Path) else file, "r", locking=False) as h5:
+            yield h5
+    except InputError:
+        raise
+    except Exception as error:  # h5py raises anything on a damaged file
+        what = " ".join(str(error).split())[:200]
+        raise InputError(where, f"cannot be read as HDF5 ({what})", DAMAGED) from error
+
+
+def text(h5: Any, name: str, limit: int) -> str | None:
+    """A text attribute of the file itself; None where it has none."""
+    import h5py
+
+    if name not in h5.attrs or h5py.h5a.open(h5.id, name.encode()).shape != ():
+        return None
+    value = h5.attrs[name]
+    if not isinstance(value, (str, bytes)) or len(value) > limit:
+        return None
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def names(h5: Any, group: str, name: str) -> list[str]:
+    """A group's attribute that lists names; a long one is cut into several, with a number each."""
+    import h5py
+
+    found: list[str] = []
+    if not isinstance(h5.get(group, getlink=True), h5py.HardLink):
+        return found
+    held = h5[group].attrs
+    for key in [name] if name in held else [f"{name}{i}" for i in range(len(held))]:
+        if key in held and held.get_id(key).get_storage_size() <= _MAX_NAMES:
+            found += [
+                x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in held[key]
+            ]
+    return found
+
+
+def headers(h5: Any, where: str, only: str = "") -> Held:
+    """The header of every variable, group by group; below the root of ``only`` alone, if given.
+
+    It is read through HDF5's own interface, in a third of the time that h5py's takes. Links
+    other than those to what the file itself holds are refused.
+    """
+    from h5py import h5d, h5l, h5o
+
+    count = 0
+
+    def read(group: Any, depth: int) -> Held:
+        nonlocal count
+        variables: dict[str, TensorType] = {}
+        groups: dict[str, Held] = {}
+        names: list[tuple[bytes, Any]] = []
+        group.links.iterate(lambda name, info: names.append((name, info.type)), info=True)
+        for raw, link in names:
+            if only and not depth and raw.decode("utf-8", "replace") != only:
+                continue
+            count += 1
+            if depth > _MAX_DEPTH or count > _MAX_OBJECTS:
+                raise InputError(where, "holds too many groups")
+            if link != h5l.TYPE_HARD:
+                raise InputError(where, "points outside itself", DAMAGED)
+            name, item = raw.decode("utf-8", "replace"), h5o.open(group, raw)
+            if isinstance(item, h5d.DatasetID):
+                variables[name] = _type(item)
+            elif hasattr(item, "links"):
+                groups[name] = read(item, depth + 1)
+        return Held(variables, groups)
+
+    return read(h5.id, 0)
+
+
+def _type(dataset: Any) -> TensorType:
+    dtype = dataset.dtype
+    return TensorType(dataset.shape, _unnamed(dataset) if dtype.kind == "V" else str(dtype.name))
+
+
+def _unnamed(dataset: Any) -> str:
+    """bfloat16, which HDF5 does not know and which Keras names in an attribute."""
+    from h5py import Dataset, h5a
+
+    if not h5a.exists(dataset, b"dtype") or h5a.open(dataset, b"dtype").shape != ():
+        return "unknown"
+    return str(Dataset(dataset).attrs["dtype"])
