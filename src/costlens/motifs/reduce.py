@@ -188,7 +188,7 @@ def _conv(r: _Reducer, node: Node, live: Sequence[str]) -> None:
         node.attrs["dilation"],
         groups,
         cout if turned else rows * groups,
-        rows if turned else cout,
+        rows * groups if turned else cout,
         transposed=turned,
     )
     r.unit("mix", node, live, axes, mix)

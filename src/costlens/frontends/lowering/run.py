@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from costlens.errors import CostlensError, InputError, LoweringError
@@ -27,6 +28,7 @@ from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
 from costlens.frontends.lowering.masks import NO_AUTOCAST, PASSES_MASK
 from costlens.frontends.lowering.not_lowered import NOT_LOWERED
 from costlens.frontends.lowering.policy import read_policy
+from costlens.frontends.lowering.tf_common import Index, Spread, tensor
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
 
@@ -91,14 +93,15 @@ class _Runner:
         """The function of a traced loop, branch or call, on whatever it is given."""
         values = dict(zip((x.value for x in program.inputs), inputs, strict=True))
         self._steps(program.steps, values)
-        return self._bound(program.outputs, values)
+        return self._bound(program.outputs, values, traced=True)
 
     def _bound(self, tree: Tree, values: Mapping[int, Tree], traced: bool = False) -> Tree:
         """The tree with what its references stand for; a traced operation sees known numbers."""
 
         def bind(leaf: Any) -> Any:
             if isinstance(leaf, Ref):
-                return values[leaf.value]
+                leaf = values[leaf.value]
+                return leaf if traced else self._whole(leaf)
             if isinstance(leaf, Stored):
                 return self.b.held(leaf)
             if isinstance(leaf, Known) and not traced:
@@ -106,6 +109,13 @@ class _Runner:
             return self.b.constant(leaf) if isinstance(leaf, Constant) else leaf
 
         return map_leaves(bind, tree)
+
+    def _whole(self, leaf: Any) -> Any:
+        """What only traced operations know how to take, as the tensor that it stands for."""
+        if not isinstance(leaf, (Known, Index, Spread)):
+            return leaf
+        with self.b.own_row() if self.b.row is None else nullcontext():
+            return tensor(self.b, leaf)
 
     def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
         for step in steps:

@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from costlens.frontends.lowering import (
     tf_contract,
     tf_control,
+    tf_dilated,
     tf_elementwise,
+    tf_gradients,
+    tf_image,
+    tf_index,
+    tf_linalg,
     tf_nn,
+    tf_random,
     tf_shape,
 )
 from costlens.frontends.lowering.build import Lowering
@@ -16,8 +22,14 @@ from costlens.frontends.lowering.build import Lowering
 TF_OPS: Mapping[str, Lowering] = {
     **tf_contract.OPS,
     **tf_control.OPS,
+    **tf_dilated.OPS,
     **tf_elementwise.OPS,
+    **tf_image.OPS,
+    **tf_index.OPS,
+    **tf_linalg.OPS,
     **tf_nn.OPS,
+    **tf_random.OPS,
     **tf_shape.OPS,
+    **tf_gradients.OPS,
 }
 """Operation key → its lowering."""

@@ -6,33 +6,40 @@ from collections.abc import Mapping
 
 from costlens.frontends.layercall import Known, LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.tf_common import Index, counted, out, tensor
+from costlens.frontends.lowering.tf_common import Index, counted, out, retyped, tensor
 from costlens.ir.types import promote
 
 _UNARY = {
-    "Abs": "abs", "Acos": "arccos", "Acosh": "arccosh", "Asin": "arcsin", "Asinh": "arcsinh",
-    "Atan": "arctan", "Atanh": "arctanh", "Ceil": "ceil", "Conj": "conj", "Cos": "cos",
-    "Cosh": "cosh", "Elu": "elu", "Erf": "erf", "Erfc": "erfc", "Erfinv": "erfinv", "Exp": "exp",
-    "Expm1": "expm1", "Floor": "floor", "Imag": "imag", "Inv": "reciprocal",
-    "IsFinite": "isfinite", "IsInf": "isinf", "IsNan": "isnan", "LeakyRelu": "leaky_relu",
-    "Log": "log", "Log1p": "log1p", "LogicalNot": "logical_not", "Neg": "negative",
-    "Real": "real", "Reciprocal": "reciprocal", "Relu": "relu", "Relu6": "relu6",
-    "Rint": "round", "Round": "round", "Rsqrt": "rsqrt", "Selu": "selu", "Sigmoid": "sigmoid",
-    "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Softsign": "softsign",
-    "Sqrt": "sqrt", "Square": "square", "Tan": "tan", "Tanh": "tanh",
+    "Abs": "abs", "Acos": "arccos", "Acosh": "arccosh", "Angle": "angle", "Asin": "arcsin",
+    "Asinh": "arcsinh", "Atan": "arctan", "Atanh": "arctanh", "BesselI0": "i0",
+    "BesselI0e": "i0e", "BesselI1": "i1", "BesselI1e": "i1e", "BesselJ0": "j0", "BesselJ1": "j1",
+    "BesselK0": "k0", "BesselK0e": "k0e", "BesselK1": "k1", "BesselK1e": "k1e", "BesselY0": "y0",
+    "BesselY1": "y1", "Ceil": "ceil", "Conj": "conj", "Cos": "cos", "Cosh": "cosh",
+    "Dawsn": "dawsn", "Digamma": "digamma", "Elu": "elu", "Erf": "erf", "Erfc": "erfc",
+    "Erfinv": "erfinv", "Exp": "exp", "Expint": "expi", "Expm1": "expm1", "Floor": "floor",
+    "FresnelCos": "fresnel_cos", "FresnelSin": "fresnel_sin", "Imag": "imag", "Inv": "reciprocal",
+    "Invert": "bitwise_not", "IsFinite": "isfinite", "IsInf": "isinf", "IsNan": "isnan",
+    "LeakyRelu": "leaky_relu", "Lgamma": "gammaln", "Log": "log", "Log1p": "log1p",
+    "LogicalNot": "logical_not", "Ndtri": "ndtri", "Neg": "negative", "Real": "real",
+    "Reciprocal": "reciprocal", "Relu": "relu", "Relu6": "relu6", "Rint": "round",
+    "Round": "round", "Rsqrt": "rsqrt", "Selu": "selu", "Sigmoid": "sigmoid", "Sign": "sign",
+    "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Softsign": "softsign",
+    "Spence": "spence", "Sqrt": "sqrt", "Square": "square", "Tan": "tan", "Tanh": "tanh",
 }  # fmt: skip
 """TensorFlow's elementwise functions of one operand, as functions of the IR."""
 
 _BINARY = {
-    "Add": "add", "AddV2": "add", "Atan2": "arctan2", "BitwiseAnd": "bitwise_and",
-    "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor", "Div": "divide",
-    "DivNoNan": "divide_no_nan", "Equal": "equal", "FloorDiv": "floor_divide",
-    "FloorMod": "mod", "Greater": "greater", "GreaterEqual": "greater_equal", "Less": "less",
+    "Add": "add", "AddV2": "add", "ApproximateEqual": "isclose", "Atan2": "arctan2",
+    "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor",
+    "Div": "divide", "DivNoNan": "divide_no_nan", "Equal": "equal", "FloorDiv": "floor_divide",
+    "FloorMod": "mod", "Greater": "greater", "GreaterEqual": "greater_equal",
+    "Igamma": "gammainc", "Igammac": "gammaincc", "LeftShift": "left_shift", "Less": "less",
     "LessEqual": "less_equal", "LogicalAnd": "logical_and", "LogicalOr": "logical_or",
     "Maximum": "maximum", "Minimum": "minimum", "Mod": "mod", "Mul": "multiply",
-    "MulNoNan": "multiply", "NextAfter": "nextafter", "NotEqual": "not_equal", "Pow": "power",
-    "RealDiv": "divide", "SquaredDifference": "squared_difference", "Sub": "subtract",
-    "TruncateDiv": "floor_divide", "TruncateMod": "fmod", "Xdivy": "divide_no_nan",
+    "MulNoNan": "multiply", "NextAfter": "nextafter", "NotEqual": "not_equal",
+    "Polygamma": "polygamma", "Pow": "power", "RealDiv": "divide", "RightShift": "right_shift",
+    "SquaredDifference": "squared_difference", "Sub": "subtract", "TruncateDiv": "floor_divide",
+    "TruncateMod": "fmod", "Xdivy": "divide_no_nan", "Zeta": "zeta",
 }  # fmt: skip
 """TensorFlow's broadcasting functions of two operands, as functions of the IR."""
 
@@ -63,8 +70,7 @@ def binary(b: Builder, fn: str, call: LayerCall) -> Tree:
 
 
 def _emit(b: Builder, fn: str, xs: tuple[Tensor, ...], dtype: str) -> Tensor:
-    extra = {} if promote([x.dtype for x in xs]) == dtype else {"dtype": dtype}
-    return b.emit("binary", xs, fn=fn, **extra)
+    return b.emit("binary", xs, fn=fn, **retyped(dtype, promote([x.dtype for x in xs])))
 
 
 def _binary(fn: str) -> Lowering:
@@ -100,7 +106,14 @@ def _identity(b: Builder, call: LayerCall) -> Tree:
 
 
 def _clip(b: Builder, call: LayerCall) -> Tree:
-    return b.unary("clip", tensor(b, call.args[0]))
+    """Between two numbers; between tensors it is a maximum and a minimum."""
+    x, *bounds = call.args
+    if counted(call.args):
+        return Index(out(call))
+    if all(isinstance(bound, Known) and bound.type.size == 1 for bound in bounds):
+        return b.unary("clip", tensor(b, x))
+    low, high = (tensor(b, bound) for bound in bounds)
+    return b.binary("minimum", b.binary("maximum", tensor(b, x), low), high, out(call).dtype)
 
 
 def _add_n(b: Builder, call: LayerCall) -> Tree:
@@ -110,20 +123,57 @@ def _add_n(b: Builder, call: LayerCall) -> Tree:
     return total
 
 
+def _times_log(fn: str) -> Lowering:
+    """x · log(y), which is 0 where x is."""
+
+    def lowering(b: Builder, call: LayerCall) -> Tree:
+        x, y = (tensor(b, leaf) for leaf in call.args)
+        return b.binary("multiply", x, b.unary(fn, y), out(call).dtype)
+
+    return lowering
+
+
+def _complex(b: Builder, call: LayerCall) -> Tree:
+    made = out(call)
+    return b.rearrange("complex", [tensor(b, x) for x in call.args], made.shape, made.dtype)
+
+
+def _length(b: Builder, call: LayerCall) -> Tree:
+    """The absolute value of complex numbers."""
+    x, dtype = tensor(b, call.args[0]), out(call).dtype
+    return b.binary("hypot", b.unary("real", x, dtype), b.unary("imag", x, dtype))
+
+
+def _bits(b: Builder, call: LayerCall) -> Tree:
+    """The same bits read in another dtype: of as many elements a cast, else a rearrangement."""
+    x, made = tensor(b, call.args[0]), out(call)
+    if x.shape == made.shape:
+        return b.cast(x, made.dtype)
+    return b.rearrange("bitcast", x, made.shape, made.dtype)
+
+
 OPS: Mapping[str, Lowering] = {
     **{f"tf:{name}": _unary(fn) for name, fn in _UNARY.items()},
     **{f"tf:{name}": _binary(fn) for name, fn in _BINARY.items()},
+    "tf:AccumulateNV2": _add_n,
+    "tf:AddN": _add_n,
     "tf:BiasAdd": _bias_add,
+    "tf:BiasAddV1": _bias_add,
+    "tf:Bitcast": _bits,
     "tf:Cast": _cast,
+    "tf:ClipByValue": _clip,
+    "tf:Complex": _complex,
+    "tf:ComplexAbs": _length,
     "tf:Select": _select,
     "tf:SelectV2": _select,
-    "tf:ClipByValue": _clip,
-    "tf:AddN": _add_n,
+    "tf:Xlog1py": _times_log("log1p"),
+    "tf:Xlogy": _times_log("log"),
     **{
         f"tf:{name}": _identity
         for name in (
-            "Identity", "IdentityN", "StopGradient", "PreventGradient", "Snapshot",
-            "CheckNumerics", "EnsureShape", "PlaceholderWithDefault", "OptimizationBarrier",
+            "CheckNumerics", "CheckNumericsV2", "Copy", "DeepCopy", "EnsureShape", "GuaranteeConst",
+            "Identity", "IdentityN", "OptimizationBarrier", "PlaceholderWithDefault",
+            "PreventGradient", "Print", "Snapshot", "StopGradient", "TensorListResize",
         )
     },
 }  # fmt: skip

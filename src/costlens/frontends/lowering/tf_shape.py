@@ -1,20 +1,28 @@
-"""Traced operations that reduce, reshape, move or look up."""
+"""Traced operations that reduce, reshape, or move."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from costlens.frontends.layercall import LayerCall, Tree
+from costlens.frontends.layercall import Known, LayerCall, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.tf_common import (
     Index,
+    Spread,
     axes,
     counted,
+    filled,
     ints,
+    moved,
+    opaque,
     out,
+    retyped,
+    table,
     tensor,
     tensors,
 )
+from costlens.frontends.lowering.tf_dilated import reshaped
+from costlens.ir.types import TensorType, promote
 
 _REDUCE = {
     "All": "all", "Any": "any", "EuclideanNorm": "sum", "Max": "max", "Mean": "mean",
@@ -28,6 +36,8 @@ def _reduce(fn: str) -> Lowering:
             return Index(out(call))
         x = tensor(b, call.args[0])
         over = axes(call, 1, x.rank) if x.rank else ()
+        if not over:
+            return x
         if call.layer.kind == "EuclideanNorm":
             x = b.unary("square", x)
         made = b.reduce(fn, x, over, bool(call.config.get("keep_dims")))
@@ -45,9 +55,14 @@ def _arg(fn: str) -> Lowering:
 
 
 def _reshape(b: Builder, call: LayerCall) -> Tree:
-    if isinstance(call.args[0], Index):
+    x = call.args[0]
+    if isinstance(x, Index):
         return Index(out(call))
-    return b.reshape(tensor(b, call.args[0]), out(call).shape)
+    if isinstance(x, Spread):
+        turned = reshaped(b, x, call)
+        if turned is not None:
+            return turned
+    return b.reshape(tensor(b, x), out(call).shape)
 
 
 def _transpose(b: Builder, call: LayerCall) -> Tree:
@@ -56,8 +71,18 @@ def _transpose(b: Builder, call: LayerCall) -> Tree:
 
 
 def _concat(b: Builder, call: LayerCall) -> Tree:
-    xs = tensors(b, call)[:-1]
-    return b.concat(xs, ints(call, len(xs))[0])
+    """The axis is the last operand, the first (``Concat``), or 0 (``ParallelConcat``)."""
+    at = {"ConcatV2": -1, "Concat": 0}.get(call.layer.kind)
+    rest = list(call.args)
+    axis = 0 if at is None else ints(call, at % len(rest))[0]
+    if at is not None:
+        del rest[at]
+    if counted(rest):
+        return Index(out(call))
+    made, xs = out(call), [tensor(b, x) for x in rest]
+    return b.emit(
+        "concat", xs, axis=axis % xs[0].rank, **retyped(made.dtype, promote(x.dtype for x in xs))
+    )
 
 
 def _pack(b: Builder, call: LayerCall) -> Tree:
@@ -83,18 +108,11 @@ def _slice(b: Builder, call: LayerCall) -> Tree:
     return b.slice(x, shape) if x.type.size != out(call).size else b.reshape(x, shape)
 
 
-def _gather(table: int) -> Lowering:
-    def lowering(b: Builder, call: LayerCall) -> Tree:
-        xs = tensors(b, call)[:2]
-        return b.gather((xs[table], xs[1 - table]), out(call).shape, out(call).dtype)
-
-    return lowering
-
-
 def _pad(b: Builder, call: LayerCall) -> Tree:
     x, flat = tensor(b, call.args[0]), ints(call, 1)
     padding = tuple(zip(flat[::2], flat[1::2], strict=True))
-    return b.pad(x, padding) if any(map(any, padding)) else x
+    mode = str(call.config.get("mode", "constant")).lower()
+    return b.pad(x, padding, mode) if any(map(any, padding)) else x
 
 
 def _broadcast(b: Builder, call: LayerCall) -> Tree:
@@ -102,21 +120,35 @@ def _broadcast(b: Builder, call: LayerCall) -> Tree:
     return x if x.shape == made.shape else b.broadcast(x, made.shape)
 
 
-def _fill(fn: str) -> Lowering:
-    return lambda b, call: b.fill(out(call).shape, out(call).dtype, fn)
+def _band(b: Builder, call: LayerCall) -> Tree:
+    x = tensor(b, call.args[0])
+    return b.rearrange("band", x, x.shape)
 
 
-def _moved(fn: str) -> Lowering:
-    """Data movement that computes nothing."""
+def _one_hot(b: Builder, call: LayerCall) -> Tree:
+    index, made = call.args[0], out(call)
+    xs = [] if isinstance(index, Known) else [tensor(b, index)]
+    return b.emit("fill", xs, shape=made.shape, dtype=made.dtype, fn="one_hot")
 
+
+def _cumulative(fn: str) -> Lowering:
     def lowering(b: Builder, call: LayerCall) -> Tree:
-        return b.rearrange(fn, tensor(b, call.args[0]), out(call).shape, out(call).dtype)
+        if isinstance(call.args[0], Index):
+            return Index(out(call))
+        x = tensor(b, call.args[0])
+        return b.emit("cumulative", (x,), fn=fn, axis=axes(call, 1, x.rank)[0])
 
     return lowering
 
 
-def _like(fn: str) -> Lowering:
-    return lambda b, call: b.fill(out(call).shape, out(call).dtype, fn)
+def _sizes(b: Builder, call: LayerCall) -> Tree:
+    """A shape that is not known while reading: index arithmetic."""
+    return [Index(TensorType(tuple(n or 0 for n in s), dtype)) for s, dtype in call.expected]
+
+
+def _reversed_axes(b: Builder, call: LayerCall) -> Tree:
+    """``ConjugateTranspose``: the sign flip of imaginary parts is free."""
+    return b.transpose(tensor(b, call.args[0]), ints(call, 1))
 
 
 OPS: Mapping[str, Lowering] = {
@@ -125,26 +157,37 @@ OPS: Mapping[str, Lowering] = {
     "tf:ArgMin": _arg("argmin"),
     **{f"tf:{name}": _reshape for name in ("Reshape", "Squeeze", "ExpandDims")},
     "tf:Transpose": _transpose,
+    "tf:ConjugateTranspose": _reversed_axes,
+    "tf:Concat": _concat,
     "tf:ConcatV2": _concat,
+    "tf:ParallelConcat": _concat,
     "tf:Pack": _pack,
     **{f"tf:{name}": _parts for name in ("Split", "SplitV", "Unpack")},
     **{f"tf:{name}": _slice for name in ("Slice", "StridedSlice")},
-    "tf:GatherV2": _gather(0),
-    "tf:Gather": _gather(0),
-    "tf:GatherNd": _gather(0),
     "tf:Pad": _pad,
     "tf:PadV2": _pad,
     "tf:MirrorPad": _pad,
     "tf:BroadcastTo": _broadcast,
     "tf:Tile": _broadcast,
-    "tf:ZerosLike": _like("zeros"),
-    "tf:OnesLike": _like("ones"),
-    "tf:Fill": _fill("fill"),
-    "tf:Range": _fill("arange"),
-    "tf:ReverseV2": _moved("flip"),
-    "tf:Roll": _moved("roll"),
-    "tf:DepthToSpace": _moved("depth_to_space"),
-    "tf:SpaceToDepth": _moved("space_to_depth"),
-    "tf:MatrixBandPart": _moved("band"),
-    "tf:OneHot": _moved("one_hot"),
+    "tf:Cumprod": _cumulative("cumprod"),
+    "tf:Cumsum": _cumulative("cumsum"),
+    "tf:CumulativeLogsumexp": opaque("cumulative_logsumexp"),
+    **{f"tf:{name}": _sizes for name in ("Shape", "ShapeN", "Size", "Rank", "ConcatOffset")},
+    "tf:MatrixBandPart": _band,
+    "tf:BatchMatrixBandPart": _band,
+    "tf:OneHot": _one_hot,
+    **table(
+        "ZerosLike=zeros OnesLike=ones Fill Range=arange LinSpace=linspace Empty=empty", filled
+    ),
+    **table(
+        "ReverseV2=flip Reverse=flip ReverseSequence=flip Roll DepthToSpace SpaceToDepth "
+        "MatrixDiag=diag MatrixDiagV2=diag MatrixDiagV3=diag MatrixDiagPart=diagonal "
+        "MatrixDiagPartV2=diagonal MatrixDiagPartV3=diagonal MatrixSetDiag=set_diagonal "
+        "MatrixSetDiagV2=set_diagonal MatrixSetDiagV3=set_diagonal Diag DiagPart=diagonal "
+        "BatchMatrixDiag=diag BatchMatrixDiagPart=diagonal BatchMatrixSetDiag=set_diagonal "
+        "ExtractImagePatches=patches ExtractVolumePatches=patches InvertPermutation "
+        "RandomShuffle=shuffle StatelessShuffle=shuffle DataFormatVecPermute DataFormatDimMap "
+        "TensorStridedSliceUpdate=slice_update InplaceUpdate=slice_update",
+        moved,
+    ),
 }
