@@ -182,9 +182,26 @@ def _loading(log: Log, original: Callable[..., Any]) -> Callable[..., Any]:
             return original(path, *args, **kwargs)
         except (OSError, ImportError, TypeError):
             size = kwargs.get("target_size") or (224, 224)
-            return np.zeros((int(size[0]), int(size[1]), 3), "float32").view(Sample)
+            return _Image((int(size[1]), int(size[0])))
 
     return load_img
+
+
+class _Image:
+    """A picture as PIL has it: its size is width and height."""
+
+    mode = "RGB"
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size, (self.width, self.height) = size, size
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.zeros((self.height, self.width, 3), dtype or "float32")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: self
 
 
 def _dataset(x: Any, y: Any, batch: int | None) -> Any:

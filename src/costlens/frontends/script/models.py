@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class Seen:
             model = original(cls, *args, **kwargs)
             if not self._apart:
                 frames = [(frame, frame.f_lineno) for frame in self.log.frames()]
-                if frames:
+                if frames and not _within_sequential(self.log):
                     self.made[id(model)] = Made(model, frames)
             return model
 
@@ -106,6 +107,17 @@ class Seen:
     def unbuilt(self, model: Any) -> bool:
         """Whether a model waits for data to be built."""
         return not model.built or (self.is_own(model) and not model.weights)
+
+
+def _within_sequential(log: Log) -> bool:
+    """Whether a Sequential makes the Functional model that it keeps inside."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename not in log.files:
+        code = frame.f_code
+        if code.co_filename.endswith("sequential.py") and code.co_name != "__new__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def found(target: str, model: Any, seen: Seen) -> Found:
@@ -226,7 +238,9 @@ def _reached(each: Found, seen: Seen) -> int:
 def _tell_apart(target: Target, outer: list[Found], last: Mapping[int, int]) -> None:
     """Two models of one size: the one that the script uses last leads, if it uses any."""
     first, second = outer[:2]
-    if last[id(first)] > last[id(second)] or _weights(first.model).keys() == _weights(second.model):
+    if last[id(first)] > last[id(second)]:
+        return
+    if _weights(first.model).keys() == _weights(second.model).keys() != set():
         return
     raise InputError(
         target.where,

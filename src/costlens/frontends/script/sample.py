@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ class Sample(np.ndarray):  # type: ignore[type-arg]
         if isinstance(made, np.ndarray) and made.ndim == self.ndim and not len(made) and len(self):
             return super().__getitem__(slice(-1, None))
         return made
+
+    def __iter__(self) -> Iterator[Any]:
+        for i in range(len(self)):
+            yield super().__getitem__(i)
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """As numpy's; a first size that does not fit is replaced by the one that does."""

@@ -36,7 +36,7 @@ from costlens.frontends.script.execute import (
     importable,
     run_file,
 )
-from costlens.frontends.script.guard import Guard, TimeUp
+from costlens.frontends.script.guard import Guard, TimeUp, in_keras
 from costlens.frontends.script.log import Log
 from costlens.frontends.script.models import Found, Seen, models, ranked
 from costlens.frontends.script.patches import Patches
@@ -114,6 +114,7 @@ def load(
         else:
             keras = stack.enter_context(abstract_keras())
             stack.enter_context(beside(_folders(target)[:1], guard, log))
+        guard.parts = (keras.layers.Layer, keras.KerasTensor)
         seen = Seen(keras, log, guard)
         stack.enter_context(_stood_in(keras, guard, log, seen, running, folder))
         listed = _found(target, seen, input_shape, running)
@@ -168,22 +169,13 @@ def _nothing_found(scene: named.Scene) -> CostlensError:
     if guard.timed_out:
         what = "it is stopped by its time limit, and has made no model until then"
         return InputError(scene.target.where, what, "Give it more with --time-limit.")
-    failed = sorted(guard.failed, key=lambda each: not _in_keras(each[1]))
+    failed = sorted(guard.failed, key=lambda each: not in_keras(each[1]))
     if failed:
         where, error = failed[0]
         return failure(error, where or scene.target.where)
     return InputError(
         scene.target.where, "none of its variables holds a Keras model", named.offer(scene)
     )
-
-
-def _in_keras(error: BaseException) -> bool:
-    trace = error.__traceback__
-    while trace is not None:
-        if f"{os.sep}keras{os.sep}src{os.sep}" in trace.tb_frame.f_code.co_filename:
-            return True
-        trace = trace.tb_next
-    return False
 
 
 def _folders(target: Target) -> list[str]:

@@ -72,6 +72,8 @@ def old_spellings(keras: Any, log: Log, patches: Patches) -> None:
     _layers(keras, log, patches)
     _attributes(keras, log, patches)
     _backend(keras, log, patches)
+    _functions(keras, patches)
+    _tensorflow_1(keras, log, patches)
 
 
 class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -151,6 +153,48 @@ def _names_without_slash(keras: Any, log: Log, patches: Patches) -> None:
     patches.set(keras.Model, "get_layer", get)
 
 
+_FUNCTIONS = {
+    "mse": "mean_squared_error", "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error", "msle": "mean_squared_logarithmic_error",
+    "kld": "kl_divergence", "kullback_leibler_divergence": "kl_divergence",
+    "cosine_proximity": "cosine_similarity", "MSE": "mean_squared_error",
+    "MAE": "mean_absolute_error", "bce": "binary_crossentropy",
+}  # fmt: skip
+
+
+def _functions(keras: Any, patches: Patches) -> None:
+    """Short names of losses, and optimizers in lower case."""
+    for module in _modules("losses"):
+        for old, new in _FUNCTIONS.items():
+            if not hasattr(module, old) and hasattr(keras.losses, new):
+                patches.set(module, old, getattr(keras.losses, new))
+    for module in _modules("optimizers"):
+        for name in ("SGD", "RMSprop", "Adam", "Adagrad", "Adadelta", "Adamax", "Nadam"):
+            if not hasattr(module, name.lower()):
+                patches.set(module, name.lower(), getattr(keras.optimizers, name))
+
+
+def _tensorflow_1(keras: Any, log: Log, patches: Patches) -> None:
+    """``tf.random_normal`` and its like, which are in ``tf.compat.v1``."""
+    tf = sys.modules.get("tensorflow")
+    if tf is None:
+        return
+    before = vars(tf).get("__getattr__")
+
+    def get(name: str) -> Any:
+        if before is not None:
+            try:
+                return before(name)
+            except AttributeError:
+                pass
+        if name.startswith("_") or not hasattr(tf.compat.v1, name) or not any(log.frames()):
+            raise AttributeError(f"module 'tensorflow' has no attribute {name!r}")
+        log.say(f"tf.{name} is tf.compat.v1.{name} in TensorFlow 2")
+        return getattr(tf.compat.v1, name)
+
+    patches.set(tf, "__getattr__", get)
+
+
 def _models(keras: Any, log: Log, patches: Patches) -> None:
     """``Model(input=…, output=…)``."""
     functional = importlib.import_module("keras.src.models.functional").Functional
@@ -213,6 +257,9 @@ def _layer(log: Log, kind: type, original: Callable[..., None]) -> Callable[...,
 
     @functools.wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if any(type(value) is StandIn for value in (*args, *kwargs.values())):
+            args = tuple(int(a) if type(a) is StandIn else a for a in args)
+            kwargs = {k: int(v) if type(v) is StandIn else v for k, v in kwargs.items()}
         original(self, *args, **(kwargs if known.issuperset(kwargs) else fixed(kwargs)))
 
     def fixed(kwargs: dict[str, Any]) -> dict[str, Any]:
