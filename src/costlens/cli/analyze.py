@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import check_writable, emit, progress, warn, warn_unknown
+from costlens.cli.output import check_writable, emit, progress, warn, warn_of_script, warn_unknown
 
 if TYPE_CHECKING:
     from costlens.study import Study
@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     shown.add_argument("--layer", metavar="GLOB", help="layers whose path or type matches")
     flags.add_output(shown, _SUFFIXES)
     parser.add_argument("--strict", action="store_true", help="exit 3 where a figure is unknown")
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,9 +55,9 @@ def _studies(options: argparse.Namespace) -> list[Study]:
 
     with progress(f"reading {options.target}", options.quiet):
         if options.all:
-            found = read_all(options.target, **flags.sizes(options))
+            found = read_all(options.target, **flags.reading(options))
             return [Study(graph, source) for graph, source in found]
-        return [analyze(options.target, **flags.sizes(options))]
+        return [analyze(options.target, **flags.reading(options))]
 
 
 def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) -> str:
@@ -90,6 +90,8 @@ def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) ->
 def _warn(studies: Sequence[Study], layer: str | None) -> None:
     from costlens.analysis.tree import select
 
+    for source in {study.source.warnings: study.source for study in studies}.values():
+        warn_of_script(source)
     for study in studies:
         if layer is not None and not select(study.layers, layer):
             warn(f"{study.graph.name}: no layer's path or type matches {layer}.")

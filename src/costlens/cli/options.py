@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,6 +55,16 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         metavar="LAYER=N",
         help="a length that a layer leaves open",
     )
+    scripts = parser.add_argument_group("how a script is run (its own arguments follow --)")
+    scripts.add_argument(
+        "--run", action="store_true", help="run it for real: it trains, downloads and writes"
+    )
+    scripts.add_argument(
+        "--time-limit",
+        type=positive,
+        metavar="SECONDS",
+        help="then read what it has made (default 60; with --run, none)",
+    )
     add_common(parser)
 
 
@@ -96,12 +106,24 @@ def screen(output: Path | None) -> tuple[int, bool]:
     return shutil.get_terminal_size((120, 24)).columns, colour
 
 
-def sizes(options: argparse.Namespace) -> dict[str, Any]:
-    """``batch``, ``input_shape`` and ``dims`` as ``study.analyze`` takes them."""
+def split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """A command line, and the script's own arguments after ``--``."""
+    if "--" not in arguments:
+        return list(arguments), ()
+    at = list(arguments).index("--")
+    return list(arguments[:at]), tuple(arguments[at + 1 :])
+
+
+def reading(options: argparse.Namespace) -> dict[str, Any]:
+    """How a target is read, as ``study.analyze`` takes it: its sizes, and how a script is run."""
+    from costlens.frontends.script.request import Running
+
+    limit = options.time_limit or (0 if options.run else 60)
     return {
         "batch": options.batch,
         "input_shape": _input_shapes(options.input_shape),
         "dims": dict(_dim(text) for text in options.dim),
+        "running": Running(tuple(options.arguments), options.run, float(limit)),
     }
 
 

@@ -117,4 +117,3 @@ def _from_value(original: Callable[..., None]) -> Callable[..., None]:
         original(self, initializer, shape, dtype, *args, **kwargs)
 
     return init
-

@@ -72,8 +72,7 @@ def stand_in(keras: Any, log: Log, modules: StandInModules, patches: Patches) ->
         if name in _TEXTS:
             patches.set(module, "get_word_index", _word_index(_TEXTS[name][1]))
             if name == "reuters":
-                labels = tuple(f"topic{i}" for i in range(46))
-                patches.set(module, "get_label_names", lambda: labels)
+                patches.set(module, "get_label_names", _topics)
     _folders(keras, log, patches)
     _tensorflow_datasets(log)
     _generators(log, patches)
@@ -150,6 +149,10 @@ def _word_index(words: int) -> Callable[..., dict[str, int]]:
     return get
 
 
+def _topics() -> tuple[str, ...]:
+    return tuple(f"topic{i}" for i in range(46))
+
+
 def _folders(keras: Any, log: Log, patches: Patches) -> None:
     """``…_dataset_from_directory`` and ``get_file``, under every name that they have."""
     makers = {
@@ -160,7 +163,9 @@ def _folders(keras: Any, log: Log, patches: Patches) -> None:
         "load_img": _loading(log, keras.utils.load_img),
     }
     for name, module in list(sys.modules.items()):
-        if not name.startswith(("keras", "tensorflow.keras")) or name.startswith("keras.src.backend"):
+        if not name.startswith(("keras", "tensorflow.keras")) or name.startswith(
+            "keras.src.backend"
+        ):
             continue
         for attribute, make in makers.items():
             if attribute in vars(module):
@@ -214,7 +219,6 @@ def _dataset(x: Any, y: Any, batch: int | None) -> Any:
     return whole.batch(batch) if batch else whole
 
 
-
 def _labelled(
     log: Log, x: Any, kwargs: Mapping[str, Any], directory: Any, options: Mapping[str, Any]
 ) -> Any:
@@ -226,7 +230,7 @@ def _labelled(
         names = ["class0", "class1"]
         if mode is not None:
             log.say(f"the data in {directory} are not read; 2 classes are taken for granted")
-    y = np.arange(len(x)) % len(names)
+    y: Any = np.arange(len(x)) % len(names)
     if mode == "categorical":
         y = np.eye(len(names), dtype="float32")[y]
     elif mode == "binary":
@@ -347,8 +351,9 @@ def _tensorflow_datasets(log: Log) -> None:
     modules._KNOWN["tensorflow_datasets"] = {
         "load": _tfds_load(log),
         "disable_progress_bar": lambda: None,
-        "as_numpy": lambda data: data.as_numpy_iterator() if hasattr(data, "as_numpy_iterator")
-        else data,
+        "as_numpy": lambda data: (
+            data.as_numpy_iterator() if hasattr(data, "as_numpy_iterator") else data
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""A script writes nothing: what it writes goes to a folder that is thrown away, and is read there."""
+"""A script writes nothing: what it writes goes to a folder that is thrown away."""
 
 from __future__ import annotations
 
@@ -81,8 +81,9 @@ def nothing_written(folder: Path, patches: Patches) -> None:
 def _opening(shadow: Shadow) -> Callable[..., Any]:
     def open(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         if any(letter in mode for letter in "wax+"):
-            return _open(shadow.to_write(file, _copy if "w" not in mode else None), mode, *args,
-                         **kwargs)
+            return _open(
+                shadow.to_write(file, _copy if "w" not in mode else None), mode, *args, **kwargs
+            )
         return _open(shadow.to_read(file), mode, *args, **kwargs)
 
     return open

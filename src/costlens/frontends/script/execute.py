@@ -66,7 +66,11 @@ def _exec(code: Any, module: types.ModuleType, guard: Guard | None, log: Log) ->
         if guard is None:
             raise
         guard.timed_out = True
-        log.say("stopped by its time limit; what it had made until then is read", "", str(module.__file__))
+        log.say(
+            "stopped by its time limit; what it had made until then is read",
+            "",
+            str(module.__file__),
+        )
     except BaseException as error:  # one that no guard catches ends the script
         if guard is None:
             raise

@@ -72,7 +72,7 @@ class Guard:
         self._lines.add(where)
         self.failed.append((where, error))
         what = error.what if isinstance(error, CostlensError) else described(error)
-        self.log.say(f"skipped: {what}", where=where)
+        self.log.say(f"skipped: {what}", where=where, skipped=True)
 
     def bare(self) -> None:
         """Data are missing from here on."""

@@ -15,6 +15,8 @@ class Log:
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
         """Absolute file name → what to call it."""
+        self.absent: dict[str, None] = {}
+        """Packages that the script imports and that are not installed."""
         self._cells: dict[str, list[tuple[int, int]]] = {}
         self._said: dict[str, str] = {}
         self._after: dict[str, set[str]] = {}
@@ -35,12 +37,14 @@ class Log:
         first, cell = before[-1]
         return f"{self.files[path]}, cell {cell}:{line - first + 1}"
 
-    def say(self, what: str, fix: str = "", where: str | None = None) -> None:
+    def say(
+        self, what: str, fix: str = "", where: str | None = None, skipped: bool = False
+    ) -> None:
         """Warn of something, at the line of the script that is running now."""
         where = self.line() if where is None else where
         text = f"{where}: {what}" if where else what
         text = text if text[-1:] in ".?!" else f"{text}."
-        self._said.setdefault(" ".join(f"{text} {fix}".split()), where)
+        self._said.setdefault(" ".join(f"{text} {fix}".split()), where if skipped else "")
 
     def lost(self, where: str, cause: str) -> None:
         """What an earlier line would have given is missing here too."""

@@ -143,7 +143,10 @@ def _size(weight: Any) -> int:
 
 
 def models(target: Target, names: Mapping[str, Any], seen: Seen) -> list[Found]:
-    """The models that a script's variables hold, and those it made and let go; each once."""
+    """The models that a script's variables hold, and those it made and let go; each once.
+
+    What was let go and is a part of one that is held is not listed.
+    """
     done: set[int] = set()
     listed = []
     for name, value in held(names, seen):
@@ -151,6 +154,7 @@ def models(target: Target, names: Mapping[str, Any], seen: Seen) -> list[Found]:
             done.add(id(value))
             listed.append(found(f"{target.where}:{name}", value, seen))
     taken = {each.target for each in listed}
+    done |= {id(part) for each in listed for part in _parts(each.model)}
     for made in list(seen.made.values()):
         if id(made.model) in done or not _has_parts(made.model):
             continue
@@ -214,8 +218,11 @@ def ranked(
             and (
                 _inside(inner.model, other.model)
                 or weights[id(inner)] < weights[id(other)]
-                or (weights[id(inner)] == weights[id(other)] != set() and last[id(other)]
-                    and not last[id(inner)])
+                or (
+                    weights[id(inner)] == weights[id(other)] != set()
+                    and last[id(other)]
+                    and not last[id(inner)]
+                )
             )
             for other in candidates
         )
@@ -256,8 +263,13 @@ def _leads(each: Found, seen: Seen) -> bool:
 
 
 def _inside(inner: Any, outer: Any) -> bool:
-    flatten = getattr(outer, "_flatten_layers", None)
+    return any(part is inner for part in _parts(outer))
+
+
+def _parts(model: Any) -> list[Any]:
+    """All layers and models inside a model."""
+    flatten = getattr(model, "_flatten_layers", None)
     try:
-        return flatten is not None and any(x is inner for x in flatten(include_self=False))
+        return list(flatten(include_self=False)) if flatten is not None else []
     except Exception:  # a property of the user's own
-        return False
+        return []

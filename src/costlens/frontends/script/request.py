@@ -23,6 +23,9 @@ class Running:
     time_limit: float = 60.0
 
 
+ABSTRACT = Running()
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A TARGET, whether all its models are wanted, the sizes to read them at."""
@@ -32,7 +35,7 @@ class Request:
     batch: Any = None
     input_shape: InputShape = None
     dims: Mapping[str, int] | None = None
-    running: Running = Running()
+    running: Running = ABSTRACT
 
 
 @dataclass(frozen=True, slots=True)

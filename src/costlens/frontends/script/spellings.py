@@ -12,6 +12,8 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from costlens.frontends.script.log import Log
 from costlens.frontends.script.patches import Patches
 from costlens.frontends.script.standin import StandIn
@@ -97,8 +99,13 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module = types.ModuleType(spec.name)
         module.__path__ = []
         places = _PLACES.get(top, (top,))
-        now = ".".join(part for part in ("keras", places[0]) if part)
-        self.log.say(f"{spec.name} is {now} in Keras 3")
+        if rest.startswith("preprocessing."):
+            places = (rest, *places)
+            self.log.say(f"{spec.name} is tf.keras.{rest} in Keras 3")
+        else:
+            now = ".".join(part for part in ("keras", places[0]) if part)
+            self.log.say(f"{spec.name} is {now} in Keras 3")
+        module.__dict__["__old__"] = True
         module.__dict__["__getattr__"] = _looked_up(spec.name, places)
         return module
 
@@ -123,7 +130,9 @@ def _looked_up(name: str, places: tuple[str, ...]) -> Callable[[str], Any]:
             for root in ("keras", "keras._tf_keras.keras"):
                 path = ".".join(part for part in (root, place) if part)
                 try:
-                    return getattr(importlib.import_module(path), attribute)
+                    module = importlib.import_module(path) if path != name else None
+                    if module is not None and "__old__" not in vars(module):
+                        return getattr(module, attribute)
                 except (ImportError, AttributeError):
                     continue
         if name.endswith("scikit_learn"):
@@ -219,9 +228,9 @@ def _models(keras: Any, log: Log, patches: Patches) -> None:
 
 
 def _optimizers(keras: Any, log: Log, patches: Patches) -> None:
-    for name, kind in list(vars(keras.optimizers).items()):
+    for kind in list(vars(keras.optimizers).values()):
         if isinstance(kind, type) and "__init__" in vars(kind):
-            patches.set(kind, "__init__", _optimizer(log, kind.__init__))
+            patches.set(kind, "__init__", _optimizer(log, vars(kind)["__init__"]))
     for root in ("keras", "keras._tf_keras.keras", "tensorflow.keras"):
         legacy = sys.modules.get(f"{root}.optimizers.legacy")
         for name in dir(legacy) if legacy else ():
@@ -251,15 +260,19 @@ def _layers(keras: Any, log: Log, patches: Patches) -> None:
             patches.set(kind, "__init__", _layer(log, kind, kind.__init__))
 
 
+_NUMBERS = (StandIn, np.integer)
+"""What a layer takes for a size only as a plain int."""
+
+
 def _layer(log: Log, kind: type, original: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(original)
     known = set(signature.parameters)
 
     @functools.wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        if any(type(value) is StandIn for value in (*args, *kwargs.values())):
-            args = tuple(int(a) if type(a) is StandIn else a for a in args)
-            kwargs = {k: int(v) if type(v) is StandIn else v for k, v in kwargs.items()}
+        if any(isinstance(value, _NUMBERS) for value in (*args, *kwargs.values())):
+            args = tuple(int(a) if isinstance(a, _NUMBERS) else a for a in args)
+            kwargs = {k: int(v) if isinstance(v, _NUMBERS) else v for k, v in kwargs.items()}
         original(self, *args, **(kwargs if known.issuperset(kwargs) else fixed(kwargs)))
 
     def fixed(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _operators() -> Iterator[str]:
 
 for _name in _operators():
     setattr(StandIn, _name, _same)
-StandIn.__eq__ = lambda self, other: self is other  # type: ignore[method-assign, assignment]
+StandIn.__eq__ = lambda self, other: self is other  # type: ignore[method-assign]
 
 
 def told(log: Log) -> Callable[[], None]:

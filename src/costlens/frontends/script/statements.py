@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
+
+_Node = TypeVar("_Node", bound=ast.AST)
 
 GUARD = "__costlens__"
 _PLAIN = (ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal, ast.Return)
@@ -60,9 +62,7 @@ class _Writer:
             for name in lost:
                 gone = ast.Delete([ast.Name(name, ast.Del())])
                 known = ast.Name("NameError", ast.Load())
-                drop.append(
-                    ast.Try([gone], [ast.ExceptHandler(known, None, [ast.Pass()])], [], [])
-                )
+                drop.append(ast.Try([gone], [ast.ExceptHandler(known, None, [ast.Pass()])], [], []))
             handler.append(ast.If(value, [ast.Assign(targets, value)], drop))
         caught = ast.Attribute(ast.Name(GUARD, ast.Load()), "caught", ast.Load())
         whole = ast.Try([new], [ast.ExceptHandler(caught, "__error__", handler)], [], [])
@@ -90,9 +90,7 @@ class _Writer:
         )
 
     def _for(self, old: ast.For, depth: int) -> ast.stmt:
-        iterated = ast.copy_location(
-            _call("loop", old.iter, ast.Constant(old.lineno)), old.iter
-        )
+        iterated = ast.copy_location(_call("loop", old.iter, ast.Constant(old.lineno)), old.iter)
         body, orelse = (self.body(part, depth + 1) for part in (old.body, old.orelse))
         return _with(old, iter=iterated, body=body, orelse=orelse)
 
@@ -132,7 +130,7 @@ class _Writer:
         return _with(old, body=inner, handlers=handlers, orelse=orelse, finalbody=final)
 
 
-def _with(old: Any, **fields: Any) -> Any:
+def _with(old: _Node, **fields: Any) -> _Node:
     """A copy of a node with other fields."""
     new = type(old)(**{**dict(ast.iter_fields(old)), **fields})
     return ast.copy_location(new, old)
