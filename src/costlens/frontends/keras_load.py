@@ -5,6 +5,7 @@ Only files that the user names with ``--import`` are run, and nothing in the sav
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import json
@@ -18,6 +19,7 @@ from typing import Any
 from costlens.errors import CostlensError, InputError
 from costlens.frontends import keras_file, keras_live
 from costlens.frontends.abstract import abstract_keras
+from costlens.frontends.keras2 import is_keras_2
 from costlens.frontends.saved import Saved
 from costlens.frontends.sizes import InputShape
 from costlens.ir.graph import Graph
@@ -45,16 +47,23 @@ def read_graph(
             why = "it holds a function, which is never run"
         else:
             try:
-                model = keras.models.model_from_json(json.dumps(saved.config), dict(found))
-                return keras_file.compared(
-                    keras_live.read_graph(model, batch, input_shape, dims), saved
-                )
+                model = _loaded(keras, saved.config, dict(found))
+                graph = keras_live.read_graph(model, batch, input_shape, dims)
+                return keras_file.compared(graph, saved)
             except CostlensError:
                 raise
             except Exception as error:  # what Keras, or the user's class, makes of the file
                 why = " ".join(str(error).split())[:200]
     graph = keras_file.read_graph(saved, batch, input_shape, dims)
     return replace(graph, notes=(*graph.notes, f"Keras did not load the file: {why}."))
+
+
+def _loaded(keras: Any, config: Mapping[str, Any], classes: dict[str, Any]) -> Any:
+    """The model of a configuration; those of HDF5 files and of Keras 2 name no modules."""
+    if "module" in config and not is_keras_2(config):
+        return keras.models.model_from_json(json.dumps(config), classes)
+    legacy = importlib.import_module("keras.src.legacy.saving.saving_utils")
+    return legacy.model_from_config(dict(config), classes)
 
 
 def _classes(config: Any) -> Iterator[str]:

@@ -254,7 +254,7 @@ class _Runner:
                 "/".join(self.b.scope),
                 f"{call.layer.kind} is not read ({reason}), and the file does not say what it "
                 "returns",
-                "Pass the model itself, as model.py:name or to costlens.analyze.",
+                "Give its class with --import, or pass the model itself, as model.py:name.",
             )
         batch = next((x.shape[:1] for x in call.tensors if x.rank), ())
         types = []
