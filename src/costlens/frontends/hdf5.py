@@ -32,16 +32,16 @@ def opened(file: Any, where: str) -> Iterator[Any]:
         raise InputError(where, f"cannot be read as HDF5 ({what})", DAMAGED) from error
 
 
-def text(h5: Any, name: str, limit: int) -> str | None:
+def text(h5: Any, name: str, limit: int) -> bytes | None:
     """A text attribute of the file itself; None where it has none."""
     import h5py
 
     if name not in h5.attrs or h5py.h5a.open(h5.id, name.encode()).shape != ():
         return None
     value = h5.attrs[name]
-    if not isinstance(value, (str, bytes)) or len(value) > limit:
-        return None
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if isinstance(value, str):
+        value = value.encode("utf-8", "surrogateescape")
+    return value if isinstance(value, bytes) and len(value) <= limit else None
 
 
 def names(h5: Any, group: str, name: str) -> list[str]:

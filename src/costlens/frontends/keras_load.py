@@ -41,8 +41,8 @@ def read_graph(
     with abstract_keras() as keras, redirect_stdout(sys.stderr):
         found = {name: value for each in imports for name, value in _run(each).items()}
         if found.keys().isdisjoint(used):
-            fix = f"It has {', '.join(sorted(found)) or 'none'}."
-            raise InputError("--import", f"no class of {saved.where} is in the file", fix)
+            fix = f"They have {', '.join(sorted(found)) or 'none'}."
+            raise InputError("--import", f"no class of {saved.where} is in the files", fix)
         if not used.isdisjoint(("Lambda", "__lambda__")):
             why = "it holds a function, which is never run"
         else:

@@ -60,9 +60,9 @@ def _hdf5(path: Path) -> Saved:
             raise InputError(where, "holds weights and no model", PASS_MODEL)
         layers = names(h5, "model_weights", "layer_names")
         stored = headers(h5, where, "model_weights").groups.get("model_weights", Held())
-        version = text(h5, "keras_version", 100) or ""
+        version = (text(h5, "keras_version", 100) or b"").decode("utf-8", "replace")
     held = Held({}, {name: stored.at(name) for name in layers}, by_name=True)
-    made = _object(config.encode(), where)
+    made = _object(config, where)
     return Saved(where, made, version, *((held, "") if held.size() else (None, _NONE)))
 
 
