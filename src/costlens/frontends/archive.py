@@ -48,7 +48,8 @@ def read_archive(path: Path) -> Archive:
     except OSError as error:
         raise InputError(where, f"cannot be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
-        raise InputError(where, f"is no whole .keras archive ({error})", DAMAGED) from error
+        what = f"is no whole .keras archive ({str(error)[:100]})"
+        raise InputError(where, what, DAMAGED) from error
 
 
 def _zip(file: BufferedReader, where: str) -> zipfile.ZipFile:
