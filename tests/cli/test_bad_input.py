@@ -156,10 +156,7 @@ def test_saved_files_that_are_none_say_what_to_do(refused: Refused, tmp_path: Pa
         (tmp_path / name).write_bytes(b"\0")
     assert "model.keras: is no whole .keras archive" in refused("analyze", "model.keras")
     assert "config.json: is no JSON" in refused("analyze", "config.json")
-    assert refused("analyze", "weights.h5") == (
-        "weights.h5: HDF5 files are not read yet. Load it with the Keras that wrote it and save "
-        "it as .keras with Keras 3."
-    )
+    assert "weights.h5: cannot be read as HDF5" in refused("analyze", "weights.h5")
 
 
 def test_a_subclassed_model_that_was_never_called(refused: Refused, tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ def screen(output: Path | None) -> tuple[int, bool]:
     """How wide a text may be, and whether in colour: a file's is 120 columns without."""
     if output is not None:
         return 120, False
-    colour = sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    colour = sys.stdout is not None and sys.stdout.isatty() and not plain
     return shutil.get_terminal_size((120, 24)).columns, colour
 
 
