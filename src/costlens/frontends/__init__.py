@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from costlens.errors import InputError
@@ -56,6 +57,12 @@ def _read_targets(
     input_shape: InputShape,
     dims: Mapping[str, int] | None,
 ) -> tuple[tuple[Graph, Source], ...]:
+    suffix = Path(text).suffix.lower()
+    if suffix == ".tflite":
+        from costlens.frontends.tflite_file import read_tflite
+
+        graph = read_tflite(text, batch, input_shape, dims)
+        return ((graph, Source(text, "", suffix[1:])),)
     from costlens.frontends.script import load
     from costlens.frontends.target import parse_target
 
