@@ -61,8 +61,11 @@ def _read_targets(
     if suffix == ".tflite":
         from costlens.frontends.tflite_file import read_tflite
 
-        graph = read_tflite(text, batch, input_shape, dims)
-        return ((graph, Source(text, "", suffix[1:])),)
+        return ((read_tflite(text, batch, input_shape, dims), Source(text, "", "tflite")),)
+    if suffix == ".onnx":
+        from costlens.frontends.onnx_file import read_onnx
+
+        return ((read_onnx(text, batch, input_shape, dims), Source(text, "", "onnx")),)
     from costlens.frontends.script import load
     from costlens.frontends.target import parse_target
 

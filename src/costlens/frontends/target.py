@@ -17,7 +17,6 @@ _LATER = {
     ".hdf5": "saved models",
     ".json": "saved configurations",
     ".ipynb": "notebooks",
-    ".onnx": "ONNX files",
     ".pb": "SavedModels",
 }
 

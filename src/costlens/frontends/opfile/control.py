@@ -69,39 +69,42 @@ def carried(
     body: FileGraph,
     times: int,
     inputs: Sequence[Value],
-    varying: Sequence[bool],
+    states: range,
 ) -> list[Value]:
-    """A loop's outputs after it has run this often; what varies in it is not known inside.
+    """A loop's outputs after it has run this often, the first of them its states.
 
-    Raises Unreadable where a carried value changes its type.
+    ``states`` says which of the inputs those are.
+
+    What the body may change is not known inside, and what it hands on unchanged is. Raises
+    Unreadable where a state changes its type.
     """
-    b = runner.b
-    inside = [
-        Value(value.type, _held(runner, scene, value)) if changes else value
-        for value, changes in zip(inputs, varying, strict=True)
-    ]
-    scope = scene.path.split("/")
-    with b.scoped(*scope), b.loop(times):
+    if len(body.inputs) != len(inputs) or len(body.outputs) < len(states):
+        raise ValueError(f"{len(inputs)} values for a body of {len(body.inputs)}")
+    b, inside = runner.b, list(inputs)
+    for out, at in enumerate(states):
+        if body.outputs[out] != body.inputs[at]:
+            inside[at] = Value(inputs[at].type, held(runner, scene, inputs[at]))
+    with b.scoped(*scene.path.split("/")), b.loop(times):
         made = runner.graph(body, inside, scene.env)
-    for value, after in zip(inputs, made, strict=False):
-        if value.type != after.type:
-            raise Unreadable(f"its loop carries {value.type} in and {after.type} out")
+    for at, after in zip(states, made, strict=False):
+        if inputs[at].type != after.type:
+            raise Unreadable(f"its loop carries {inputs[at].type} in and {after.type} out")
     return made
 
 
-def _held(runner: Runner, scene: Scene, value: Value) -> Tensor:
+def held(runner: Runner, scene: Scene, value: Value) -> Tensor:
     """A value that a loop carries, as a tensor: a known start has no numbers inside."""
     if value.tensor is not None:
         return value.tensor
     type_, b = value.type, runner.b
-    with _leading_out(runner, scene, "start"):
+    with leading_out(runner, scene, "start"):
         return b.fill(type_.shape, type_.dtype, "start")
 
 
 def last(runner: Runner, scene: Scene, values: Sequence[Value]) -> list[Value]:
     """The values of a loop's last step, led out of it."""
     b, found = runner.b, []
-    with _leading_out(runner, scene, "last"):
+    with leading_out(runner, scene, "last"):
         for value in values:
             if value.tensor is not None:
                 value = Value(value.type, b.emit("last", (value.tensor,)))
@@ -111,15 +114,15 @@ def last(runner: Runner, scene: Scene, values: Sequence[Value]) -> list[Value]:
 
 def stacked(runner: Runner, scene: Scene, values: Sequence[Tensor], times: int) -> list[Value]:
     """The values of every step of a loop, stacked on a first axis."""
-    with _leading_out(runner, scene, "stack"):
+    with leading_out(runner, scene, "stack"):
         made = [runner.b.emit("stack", (x,), axis=0, length=times) for x in values]
     return [Value(x.type, x) for x in made]
 
 
 @contextmanager
-def _leading_out(runner: Runner, scene: Scene, name: str) -> Iterator[None]:
+def leading_out(runner: Runner, scene: Scene, name: str) -> Iterator[None]:
     """A row beside the loop's own."""
-    *scope, name = runner.namer.path(f"{scene.path}/{name}", "").split("/")
+    *scope, name = runner.namer.path(f"{scene.path}/{name}", "", runner.b.scope).split("/")
     with runner.b.scoped(*scope), runner.b.open_row(Layer("op:Loop", name, {}, scene.path)):
         yield
 
@@ -187,11 +190,3 @@ def _step(body: FileGraph, at: int, roles: Mapping[str, str]) -> float | None:
     if tensor is None or tensor.key is None:
         return None
     return _number(constant(tensor))
-
-
-def varying(body: FileGraph, count: int) -> list[bool]:
-    """Which of the values that a loop carries it may change."""
-    return [
-        at >= len(body.outputs) or at >= len(body.inputs) or body.outputs[at] != body.inputs[at]
-        for at in range(count)
-    ]

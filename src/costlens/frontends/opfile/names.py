@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LONGEST = 200
 
@@ -41,14 +41,16 @@ class Namer:
         ):
             self.prefix = nested[0][: len(self.prefix) + 1]
 
-    def path(self, name: str, kind: str) -> str:
-        """The path of an operator of this name."""
+    def path(self, name: str, kind: str, scope: Sequence[str] = ()) -> str:
+        """The path of an operator of this name, inside the containers that are open."""
         found = parts(name) or [printable(kind).lower() or "op"]
         if len(found) > len(self.prefix) and found[: len(self.prefix)] == self.prefix:
             found = found[len(self.prefix) :]
         path = text = "/".join(found)
-        while path in self.taken:
-            self.counts[text] = count = self.counts.get(text, 1) + 1
+        around = "/".join(scope)
+        while (whole := f"{around}//{path}") in self.taken:
+            key = f"{around}//{text}"
+            self.counts[key] = count = self.counts.get(key, 1) + 1
             path = f"{text}_{count}"
-        self.taken.add(path)
+        self.taken.add(whole)
         return path

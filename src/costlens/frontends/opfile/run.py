@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,10 @@ from costlens.ir.check import check
 from costlens.ir.graph import Graph
 from costlens.ir.types import Shape, TensorType
 
-Env = MutableMapping[str, Value]
+Env = ChainMap[str, Value | FileTensor]
+"""Values by their ids in the file, constants as they stand there until something reads them: a
+graph's own, and those of the graphs around it."""
+
 Control = Callable[["Runner", "Scene"], Sequence[Value]]
 
 _DEEPEST = 16
@@ -70,7 +73,7 @@ def lower(
         with b.open_row(Layer("layer:InputLayer", given.name, {}, ("input", given.name))):
             inputs.append(b.emit("input", (), shape=type_.shape, dtype=type_.dtype))
     runner = Runner(b, dialect, resized, Namer(op.name for op in file.ops))
-    outputs = runner.graph(file, [Value(x.type, x) for x in inputs], {})
+    outputs = runner.graph(file, [Value(x.type, x) for x in inputs])
     return check(b.graph(inputs, [runner.tensor(value) for value in outputs]))
 
 
@@ -95,13 +98,14 @@ class Runner:
         self.depth = self.count = 0
 
     def graph(
-        self, graph: FileGraph, inputs: Sequence[Value], outer: Mapping[str, Value]
+        self, graph: FileGraph, inputs: Sequence[Value], outer: Env | None = None
     ) -> list[Value]:
         """The outputs of a graph on these inputs; it may read the values around it."""
         self.depth += 1
         if self.depth > _DEEPEST:
             raise InputError(graph.name, "its subgraphs are nested too deep", "Check the file.")
-        env: Env = ChainMap({}, dict(outer) if not isinstance(outer, ChainMap) else outer)
+        env: Env = ChainMap({}, *(outer.maps if outer else ()))
+        env.update((name, x) for name, x in graph.tensors.items() if x.key is not None)
         env.update(zip(graph.inputs, inputs, strict=False))
         for op in graph.ops:
             self.count += 1
@@ -109,23 +113,23 @@ class Runner:
                 raise InputError(graph.name, f"it has more than {_MOST_OPS:,} operators")
             self._run(graph, op, env)
         self.depth -= 1
-        return [self._value(graph, name, env, "the graph") for name in graph.outputs]
+        return [self._value(name, env, "the graph") for name in graph.outputs]
 
-    def _value(self, graph: FileGraph, name: str, env: Env, reader: str) -> Value:
-        value = env.get(name)
-        if value is None:
-            tensor = graph.tensors.get(name)
-            if tensor is None or tensor.key is None:
-                raise InputError(
-                    reader[:100], f"reads {name[:100]}, which nothing has made", "Check the file."
-                )
-            value = env[name] = constant(tensor)
-        return value
+    def _value(self, name: str, env: Env, reader: str) -> Value:
+        """A value by its id: made in this graph, held by it, or one of those around it."""
+        found = env.get(name)
+        if found is None:
+            raise InputError(
+                reader[:100], f"reads {name[:100]}, which nothing has made", "Check the file."
+            )
+        if isinstance(found, FileTensor):
+            found = env[name] = constant(found)
+        return found
 
     def _run(self, graph: FileGraph, op: FileOp, env: Env) -> None:
         """One operator: folded where its result is known, else lowered as a row."""
-        path = self.namer.path(op.name, op.kind)
-        values = tuple([self._value(graph, n, env, path) if n else None for n in op.inputs])
+        path = self.namer.path(op.name, op.kind, self.b.scope)
+        values = tuple([self._value(n, env, path) if n else None for n in op.inputs])
         declared = tuple([_declared(graph, name) for name in op.outputs])
         site = Site(self.b, op, values, declared, self.resized)
         if op.kind in self.dialect.control:
@@ -137,7 +141,7 @@ class Runner:
             raise InputError(path, f"{op.kind} has {len(op.outputs)} outputs, read as {len(made)}")
         for name, value in zip(op.outputs, made, strict=False):
             if name:
-                if name in env.maps[0]:  # type: ignore[attr-defined]
+                if isinstance(env.maps[0].get(name), Value):
                     raise InputError(path, f"makes {name[:100]} again", "Check the file.")
                 env[name] = value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from costlens.frontends.lowering.build import Unreadable
-from costlens.frontends.opfile.control import branch, carried, last, trips, varying
+from costlens.frontends.opfile.control import branch, carried, last, trips
 from costlens.frontends.opfile.run import Control, Runner, Scene
 from costlens.frontends.opfile.site import Value
 from costlens.ir.types import TensorType
@@ -37,7 +37,7 @@ def _while(runner: Runner, scene: Scene) -> Sequence[Value]:
     times = trips(condition, body, inputs, _ROLES)
     if times is None:
         raise Unreadable("how often it runs is decided at run time")
-    made = carried(runner, scene, body, times, inputs, varying(body, len(inputs)))
+    made = carried(runner, scene, body, times, inputs, range(len(inputs)))
     return last(runner, scene, made)
 
 
