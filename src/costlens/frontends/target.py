@@ -12,11 +12,9 @@ from typing import Any
 
 from costlens.errors import InputError
 
-_SAVED = (".keras", ".h5", ".hdf5", ".json")
+_SAVED = (".keras", ".h5", ".hdf5", ".json", ".tflite", ".onnx")
 
 _LATER = {
-    ".tflite": "TensorFlow Lite files",
-    ".onnx": "ONNX files",
     ".pb": "SavedModels",
 }
 

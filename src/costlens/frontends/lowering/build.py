@@ -410,6 +410,15 @@ class Builder:
             )
         return self._variable(stored.key, full, declared, stored.trainable, logical, auxiliary)
 
+    def variable(
+        self, key: Hashable, name: str, type_: TensorType, auxiliary: bool = False
+    ) -> Tensor:
+        """A variable known by its own identity, in a graph without layers that declare theirs.
+
+        It is the same one wherever it is read, and nothing says that it is trained.
+        """
+        return self._variable(key, name, type_, False, auxiliary=auxiliary)
+
     def _variable(
         self,
         key: Hashable,
