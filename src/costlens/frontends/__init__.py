@@ -31,7 +31,7 @@ class Source:
     A saved model names no backend, and only an archive the version of Keras that wrote it.
     ``line`` is where a script makes the model. ``others`` are its other models, each with its
     TARGET and parameters, ``lines`` where they are made. ``warnings`` are sentences on what was
-    skipped or stood in for: the figures may rest on it.
+    skipped or stood in for: the figures may rest on it. ``witness`` is what calls are traced to.
     """
 
     target: str
@@ -41,7 +41,7 @@ class Source:
     line: int | None = None
     lines: tuple[int | None, ...] = ()
     warnings: tuple[str, ...] = ()
-    witness: str = "TensorFlow's graph"
+    witness: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,8 @@ def _read_targets(request: Request) -> tuple[Reading, ...]:
 
 def _source(request: Request, answer: Answer, listed: Listed) -> Source:
     """Where one model of an answer comes from; those that could not be read are warned of."""
+    from costlens.frontends.tracers import witness_name
+
     unread = tuple(f"{m.target} is not read: {m.problem}" for m in answer.models if m.problem)
     others = [m for m in answer.models if m is not listed and not request.everything]
     return Source(
@@ -115,6 +117,7 @@ def _source(request: Request, answer: Answer, listed: Listed) -> Source:
         listed.line,
         tuple(other.line for other in others),
         (*answer.warnings, *unread),
+        witness_name(answer.backend),
     )
 
 
@@ -128,8 +131,10 @@ def _read_saved(path: Path, text: str, wanted: Wanted) -> Reading:
     source = Source(text, saved.keras, "")
     if wanted.imports or wanted.verify or wanted.training:
         from costlens.frontends import keras_load
+        from costlens.frontends.tracers import current_backend, witness_name
 
         graphs = keras_load.read(saved, wanted)
+        source = replace(source, witness=witness_name(current_backend()))
         return Reading(graphs.graph, source, graphs.traced, graphs.step)
     from costlens.frontends import keras_file
 
@@ -155,6 +160,7 @@ def _read_operators(path: Path, text: str, wanted: Wanted) -> Reading:
 def _read_live(model: Any, wanted: Wanted) -> Reading:
     from costlens.frontends import keras_live
     from costlens.frontends.abstract import import_keras
+    from costlens.frontends.tracers import witness_name
 
     keras = import_keras()
     if not isinstance(model, keras.Model):
@@ -165,5 +171,5 @@ def _read_live(model: Any, wanted: Wanted) -> Reading:
         )
     graphs = keras_live.read(model, wanted)
     name, backend = graphs.graph.name, str(keras.backend.backend())
-    source = Source(name, str(keras.__version__), backend)
+    source = Source(name, str(keras.__version__), backend, witness=witness_name(backend))
     return Reading(graphs.graph, source, graphs.traced, graphs.step)

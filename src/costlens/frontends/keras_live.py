@@ -27,6 +27,7 @@ from costlens.frontends.layercall import (
     map_leaves,
 )
 from costlens.frontends.lowering import LOWERINGS
+from costlens.frontends.lowering.jax import JAX_OPS
 from costlens.frontends.lowering.quantized import packing_noted
 from costlens.frontends.lowering.run import lower
 from costlens.frontends.lowering.tf import TF_OPS
@@ -36,7 +37,7 @@ from costlens.ir.check import check
 from costlens.ir.graph import Graph
 from costlens.ir.types import TensorType
 
-TABLE = {**LOWERINGS, **TF_OPS}
+TABLE = {**LOWERINGS, **JAX_OPS, **TF_OPS}
 """Every layer and operation that is read, traced ones included."""
 
 _HARMLESS = frozenset(

@@ -112,16 +112,19 @@ class _Runner:
 
     def _whole(self, leaf: Any) -> Any:
         """What only traced operations know how to take, as the tensor that it stands for."""
-        if not isinstance(leaf, (Known, Index, Spread)):
+        type_ = getattr(leaf, "type", None)
+        if isinstance(leaf, Tensor) or not isinstance(type_, TensorType):
             return leaf
         with self.b.own_row() if self.b.row is None else nullcontext():
-            return tensor(self.b, leaf)
+            if isinstance(leaf, (Known, Index, Spread)):
+                return tensor(self.b, leaf)
+            return self.b.fill(type_.shape, type_.dtype, "numbers")
 
     def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
         for step in steps:
             if isinstance(step, Group):
                 self._group(step, values)
-            elif step.layer.key.startswith("tf:"):
+            elif step.layer.key.partition(":")[0] in _TRACED_BY:
                 self._traced(step, values)
             else:
                 self._step(step, values)
@@ -155,7 +158,8 @@ class _Runner:
                 return None
             given = [ref.value for ref in group.outputs]
             if len(b.nodes) == start:  # it returns what it was given
-                values.update((n, b.identity(values[n])) for n in given)
+                tensors = [(n, values[n]) for n in given if isinstance(values[n], Tensor)]
+                values.update((n, b.identity(x)) for n, x in tensors)
             b.claim_all()
             b.returns[row.origin] = tuple(
                 values[n].id for n in given if isinstance(values[n], Tensor)
@@ -174,7 +178,7 @@ class _Runner:
         try:
             fn = self.table.get(step.layer.key)
             if before is not None or fn is None:
-                raise Unreadable(before or f"TensorFlow's {step.layer.kind} is not read")
+                raise Unreadable(before or f"{_traced_name(step.layer)} is not read")
             made = fn(b, call)
         except Unreadable as reason:
             del b.nodes[start:]
@@ -424,6 +428,14 @@ class _Runner:
         for step in program.steps:
             if step.layer.program is not None:
                 self.uncalled(step.layer.program, (*scope, step.layer.name))
+
+
+_TRACED_BY = {"tf": "TensorFlow", "jax": "JAX"}
+"""How the keys of traced operations begin, and whose operations they are."""
+
+
+def _traced_name(layer: Layer) -> str:
+    return f"{_TRACED_BY[layer.key.partition(':')[0]]}'s {layer.kind}"
 
 
 def _complete(
