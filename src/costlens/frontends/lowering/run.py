@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from costlens.errors import CostlensError, InputError, LoweringError
@@ -115,10 +114,9 @@ class _Runner:
         type_ = getattr(leaf, "type", None)
         if isinstance(leaf, Tensor) or not isinstance(type_, TensorType):
             return leaf
-        with self.b.own_row() if self.b.row is None else nullcontext():
-            if isinstance(leaf, (Known, Index, Spread)):
-                return tensor(self.b, leaf)
-            return self.b.fill(type_.shape, type_.dtype, "numbers")
+        if isinstance(leaf, (Known, Index, Spread)):
+            return tensor(self.b, leaf)
+        return self.b.fill(type_.shape, type_.dtype, "numbers")
 
     def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
         for step in steps:
@@ -169,9 +167,6 @@ class _Runner:
     def _traced(self, step: Step, values: dict[int, Tree]) -> None:
         """An operation of a traced graph; what is not read of it is unknown, and nothing else."""
         b = self.b
-        if b.row is None:
-            with b.own_row():
-                return self._traced(step, values)
         args = self._bound(step.args, values, traced=True)
         call = LayerCall(step.layer, args, {}, step.expected)
         start, before = len(b.nodes), _open(args)
@@ -185,7 +180,7 @@ class _Runner:
             made = self._given_up(call, str(reason), _complete(step.expected, ()), [])
         made = made if isinstance(made, (list, tuple)) else [made] * len(step.outputs)
         values.update(zip(step.outputs, made, strict=False))
-        return None
+        return
 
     def _as_declared(self, x: Tensor, rank: int, dtype: str) -> Tensor:
         """An inner model converts its inputs to the dtype and rank that it declares.

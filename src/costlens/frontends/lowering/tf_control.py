@@ -49,10 +49,8 @@ def _branches(b: Builder, call: LayerCall) -> Tree:
     for index, (start, stop, _) in enumerate(tried):
         if index != most:
             b.nodes[start:stop] = [replace(node, repeat=0) for node in b.nodes[start:stop]]
-    assert b.row is not None
     b.note(
-        f"{b.row.origin.layer}: of the {len(names)} branches of a condition the costliest is "
-        "counted."
+        f"{b.origin.layer}: of the {len(names)} branches of a condition the costliest is counted."
     )
     return [_led_out(b, x) for x in tried[most][2]]
 
