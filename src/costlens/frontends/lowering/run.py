@@ -27,7 +27,7 @@ from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
 from costlens.frontends.lowering.masks import NO_AUTOCAST, PASSES_MASK
 from costlens.frontends.lowering.not_lowered import NOT_LOWERED
 from costlens.frontends.lowering.policy import read_policy
-from costlens.frontends.lowering.tf_common import Index, Spread, tensor
+from costlens.frontends.lowering.tf_common import Index, Open, Spread, tensor
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
 
@@ -111,6 +111,12 @@ class _Runner:
 
     def _whole(self, leaf: Any) -> Any:
         """What only traced operations know how to take, as the tensor that it stands for."""
+        if isinstance(leaf, Open):
+            raise LoweringError(
+                "/".join(self.b.scope) or self.b.name,
+                leaf.reason,
+                "Give that tensor a fixed size where the model is written.",
+            )
         if not isinstance(leaf, (Known, Index, Spread)):
             return leaf
         with self.b.own_row() if self.b.row is None else nullcontext():
@@ -175,10 +181,19 @@ class _Runner:
             made = fn(b, call)
         except Unreadable as reason:
             del b.nodes[start:]
-            made = b.unknown(str(reason), call.tensors, _complete(step, b.row.origin.layer))
+            made = self._unread(step, call, str(reason))
         made = made if isinstance(made, (list, tuple)) else [made]
         values.update(zip(step.outputs, made, strict=False))
         return None
+
+    def _unread(self, step: Step, call: LayerCall, reason: str) -> Tree:
+        """An unknown operation; an output whose size depends on the data has no type."""
+        types = [
+            None if None in shape else TensorType(tuple(n or 0 for n in shape), dtype)
+            for shape, dtype in step.expected
+        ]
+        made = iter(self.b.unknown(reason, call.tensors, [t for t in types if t is not None]))
+        return [Open(step.layer.kind) if t is None else next(made) for t in types]
 
     def _as_declared(self, x: Tensor, rank: int, dtype: str) -> Tensor:
         """An inner model converts its inputs to the dtype and rank that it declares.
@@ -422,20 +437,6 @@ class _Runner:
         for step in program.steps:
             if step.layer.program is not None:
                 self.uncalled(step.layer.program, (*scope, step.layer.name))
-
-
-def _complete(step: Step, where: str) -> list[TensorType]:
-    """The output types of a traced operation; raises LoweringError where a size is open."""
-    types = []
-    for shape, dtype in step.expected:
-        if None in shape:
-            raise LoweringError(
-                where,
-                f"the size of what TensorFlow's {step.layer.kind} gives depends on the data",
-                "Give that tensor a fixed size where the model is written.",
-            )
-        types.append(TensorType(tuple(n or 0 for n in shape), dtype))
-    return types
 
 
 def _declared(call: LayerCall) -> Sequence[tuple[PartialShape, str]]:

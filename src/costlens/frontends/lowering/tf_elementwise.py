@@ -172,7 +172,7 @@ OPS: Mapping[str, Lowering] = {
         f"tf:{name}": _identity
         for name in (
             "CheckNumerics", "CheckNumericsV2", "Copy", "DeepCopy", "EnsureShape", "GuaranteeConst",
-            "Identity", "IdentityN", "OptimizationBarrier", "PlaceholderWithDefault",
+            "Identity", "IdentityN", "PlaceholderWithDefault",
             "PreventGradient", "Print", "Snapshot", "StopGradient", "TensorListResize",
         )
     },

@@ -177,7 +177,7 @@ OPS: Mapping[str, Lowering] = {
         "LRNGrad FractionalMaxPoolGrad FractionalAvgPoolGrad Dilation2DBackpropInput "
         "Dilation2DBackpropFilter MaxPoolGradGrad MaxPoolGradGradV2 MaxPool3DGradGrad "
         "MaxPoolGradGradWithArgmax SparseAddGrad SparseSliceGrad SparseFillEmptyRowsGrad "
-        "RaggedFillEmptyRowsGrad BatchNormWithGlobalNormalizationGrad",
+        "RaggedFillEmptyRowsGrad",
         opaque,
     ),
 }

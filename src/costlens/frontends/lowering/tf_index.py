@@ -203,13 +203,13 @@ OPS: Mapping[str, Lowering] = {
         moved,
     ),
     **table(
-        "TopK TopKV2 ApproxTopK=top_k NthElement Unique UniqueV2 UniqueWithCounts=unique "
+        "TopKV2 ApproxTopK=top_k NthElement Unique UniqueV2 UniqueWithCounts=unique "
         "UniqueWithCountsV2=unique ListDiff Where=nonzero Bucketize=digitize "
         "LowerBound=searchsorted UpperBound=searchsorted HistogramFixedWidth=histogram "
         "DenseToDenseSetOperation=set_operation DenseToSparseSetOperation=set_operation "
         "SparseToSparseSetOperation=set_operation SparseReduceSum SparseReduceMax SparseSoftmax "
         "SparseAdd SparseSparseMaximum SparseSparseMinimum SparseBincount RaggedBincount=bincount "
-        "IsotonicRegression EditDistance NearestNeighbors",
+        "IsotonicRegression EditDistance",
         opaque,
     ),
 }

@@ -174,7 +174,6 @@ OPS: Mapping[str, Lowering] = {
     "tf:CumulativeLogsumexp": opaque("cumulative_logsumexp"),
     **{f"tf:{name}": _sizes for name in ("Shape", "ShapeN", "Size", "Rank", "ConcatOffset")},
     "tf:MatrixBandPart": _band,
-    "tf:BatchMatrixBandPart": _band,
     "tf:OneHot": _one_hot,
     **table(
         "ZerosLike=zeros OnesLike=ones Fill Range=arange LinSpace=linspace Empty=empty", filled
@@ -184,7 +183,6 @@ OPS: Mapping[str, Lowering] = {
         "MatrixDiag=diag MatrixDiagV2=diag MatrixDiagV3=diag MatrixDiagPart=diagonal "
         "MatrixDiagPartV2=diagonal MatrixDiagPartV3=diagonal MatrixSetDiag=set_diagonal "
         "MatrixSetDiagV2=set_diagonal MatrixSetDiagV3=set_diagonal Diag DiagPart=diagonal "
-        "BatchMatrixDiag=diag BatchMatrixDiagPart=diagonal BatchMatrixSetDiag=set_diagonal "
         "ExtractImagePatches=patches ExtractVolumePatches=patches InvertPermutation "
         "RandomShuffle=shuffle StatelessShuffle=shuffle DataFormatVecPermute DataFormatDimMap "
         "TensorStridedSliceUpdate=slice_update InplaceUpdate=slice_update",
