@@ -13,7 +13,12 @@ from costlens.ir.ops import channel_axis, label_sizes, spatial_axes
 
 
 def hits(positions: int, limit: int, taps: int, stride: int, dilation: int, shift: int) -> int:
-    """How many (position, tap) pairs land in 0 ≤ position·stride + tap·dilation - shift < limit."""
+    """How many (position, tap) pairs land in 0 ≤ position·stride + tap·dilation - shift < limit.
+
+    Positions and taps may change places, so that only the fewer are gone through.
+    """
+    if taps > positions:
+        positions, taps, stride, dilation = taps, positions, dilation, stride
     total = 0
     for tap in range(taps):
         offset = tap * dilation - shift

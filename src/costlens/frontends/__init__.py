@@ -31,7 +31,7 @@ class Source:
     A saved model names no backend, and only an archive the version of Keras that wrote it.
     ``line`` is where a script makes the model. ``others`` are its other models, each with its
     TARGET and parameters, ``lines`` where they are made. ``warnings`` are sentences on what was
-    skipped or stood in for: the figures may rest on it.
+    skipped or stood in for: the figures may rest on it. ``witness`` is what calls are traced to.
     """
 
     target: str
@@ -41,7 +41,7 @@ class Source:
     line: int | None = None
     lines: tuple[int | None, ...] = ()
     warnings: tuple[str, ...] = ()
-    witness: str = "TensorFlow's graph"
+    witness: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,8 @@ def _read_targets(request: Request) -> tuple[Reading, ...]:
 
 def _source(request: Request, answer: Answer, listed: Listed) -> Source:
     """Where one model of an answer comes from; those that could not be read are warned of."""
+    from costlens.frontends.tracers import witness_name
+
     unread = tuple(f"{m.target} is not read: {m.problem}" for m in answer.models if m.problem)
     others = [m for m in answer.models if m is not listed and not request.everything]
     return Source(
@@ -115,19 +117,24 @@ def _source(request: Request, answer: Answer, listed: Listed) -> Source:
         listed.line,
         tuple(other.line for other in others),
         (*answer.warnings, *unread),
+        witness_name(answer.backend),
     )
 
 
 def _read_saved(path: Path, text: str, wanted: Wanted) -> Reading:
     """A saved model, without Keras unless layers of the user's or a traced graph are wanted."""
+    if path.suffix.lower() in (".tflite", ".onnx"):
+        return _read_operators(path, text, wanted)
     from costlens.frontends.saved import open_saved
 
     saved = open_saved(path)
     source = Source(text, saved.keras, "")
     if wanted.imports or wanted.verify or wanted.training:
         from costlens.frontends import keras_load
+        from costlens.frontends.tracers import current_backend, witness_name
 
         graphs = keras_load.read(saved, wanted)
+        source = replace(source, witness=witness_name(current_backend()))
         return Reading(graphs.graph, source, graphs.traced, graphs.step)
     from costlens.frontends import keras_file
 
@@ -135,9 +142,25 @@ def _read_saved(path: Path, text: str, wanted: Wanted) -> Reading:
     return Reading(graph, source)
 
 
+def _read_operators(path: Path, text: str, wanted: Wanted) -> Reading:
+    """A converted model, which is a graph of operators itself."""
+    if wanted.verify or wanted.training or wanted.imports:
+        what = "it is a graph of operators already: there is nothing to trace or to import"
+        raise InputError(text, what, "Leave out --verify, --training and --import.")
+    sizes = (wanted.batch, wanted.input_shape, wanted.dims)
+    if path.suffix.lower() == ".tflite":
+        from costlens.frontends.tflite_file import read_tflite
+
+        return Reading(read_tflite(path, *sizes), Source(text, "", "tflite"))
+    from costlens.frontends.onnx_file import read_onnx
+
+    return Reading(read_onnx(path, *sizes), Source(text, "", "onnx"))
+
+
 def _read_live(model: Any, wanted: Wanted) -> Reading:
     from costlens.frontends import keras_live
     from costlens.frontends.abstract import import_keras
+    from costlens.frontends.tracers import witness_name
 
     keras = import_keras()
     if not isinstance(model, keras.Model):
@@ -148,5 +171,5 @@ def _read_live(model: Any, wanted: Wanted) -> Reading:
         )
     graphs = keras_live.read(model, wanted)
     name, backend = graphs.graph.name, str(keras.backend.backend())
-    source = Source(name, str(keras.__version__), backend)
+    source = Source(name, str(keras.__version__), backend, witness=witness_name(backend))
     return Reading(graphs.graph, source, graphs.traced, graphs.step)

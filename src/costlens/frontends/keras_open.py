@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from costlens.errors import CostlensError, InputError
-from costlens.frontends.keras_trace import trace
 from costlens.frontends.layercall import (
     Constant,
     Layer,
@@ -22,7 +21,8 @@ from costlens.frontends.layercall import (
 from costlens.frontends.lowering import LOWERINGS
 from costlens.frontends.lowering.build import Unreadable
 from costlens.frontends.lowering.run import Opener
-from costlens.frontends.tf_graph import View, program_of
+from costlens.frontends.tf_graph import View
+from costlens.frontends.tracers import tracer
 from costlens.ir.types import TensorType
 
 Describe = Callable[[Any], Layer]
@@ -42,15 +42,16 @@ def traced_model(
     ``opened`` takes the operations of every layer, those of Keras too, as they are traced;
     ``backward`` adds the backward pass. Raises InputError where the call fails.
     """
+    tracing = tracer(type(model).__name__)
     try:
-        traced = trace(model, args, kwargs, backward)
+        traced = tracing.trace(model, args, kwargs, backward)
     except CostlensError:
         raise
     except Exception as error:  # whatever the user's call raises
         raise _failed(str(model.name), type(model).__name__, error) from error
     steps = (lambda layer: False) if opened else readable
     view = View(describe, leaf, held_by(model), steps, is_model)
-    program = program_of(traced, view, str(model.name), type(model).__name__)
+    program = tracing.program_of(traced, view, str(model.name), type(model).__name__)
     return replace(program, uncalled=tuple(own_layers(model)))
 
 
@@ -65,11 +66,14 @@ def opener(
             raise Unreadable(f"{call.layer.kind} is not a layer of Keras")
         args, kwargs = map_leaves(_given, call.args), map_leaves(_given, call.kwargs)
         try:
-            traced = trace(layer, args, kwargs)
+            tracing = tracer(call.layer.kind)
+            traced = tracing.trace(layer, args, kwargs)
+        except InputError as error:
+            raise Unreadable(error.what) from error
         except Exception as error:  # whatever the user's call raises
             raise Unreadable(_failed(call.layer.kind, "it", error).what) from error
         view = View(describe, leaf, held_by(model), readable, is_model)
-        return program_of(traced, view, call.layer.name, call.layer.kind)
+        return tracing.program_of(traced, view, call.layer.name, call.layer.kind)
 
     return opened
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from costlens.errors import CostlensError, InputError, LoweringError
@@ -13,6 +12,7 @@ from costlens.frontends.layercall import (
     Known,
     Layer,
     LayerCall,
+    Open,
     PartialShape,
     Program,
     Ref,
@@ -27,7 +27,7 @@ from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
 from costlens.frontends.lowering.masks import NO_AUTOCAST, PASSES_MASK
 from costlens.frontends.lowering.not_lowered import NOT_LOWERED
 from costlens.frontends.lowering.policy import read_policy
-from costlens.frontends.lowering.tf_common import Index, Open, Spread, tensor
+from costlens.frontends.lowering.tf_common import Index, Spread, tensor
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
 
@@ -111,22 +111,18 @@ class _Runner:
 
     def _whole(self, leaf: Any) -> Any:
         """What only traced operations know how to take, as the tensor that it stands for."""
-        if isinstance(leaf, Open):
-            raise LoweringError(
-                "/".join(self.b.scope) or self.b.name,
-                leaf.reason,
-                "Give that tensor a fixed size where the model is written.",
-            )
-        if not isinstance(leaf, (Known, Index, Spread)):
+        type_ = getattr(leaf, "type", None)
+        if isinstance(leaf, Tensor) or not isinstance(type_, TensorType):
             return leaf
-        with self.b.own_row() if self.b.row is None else nullcontext():
+        if isinstance(leaf, (Known, Index, Spread)):
             return tensor(self.b, leaf)
+        return self.b.fill(type_.shape, type_.dtype, "numbers")
 
     def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
         for step in steps:
             if isinstance(step, Group):
                 self._group(step, values)
-            elif step.layer.key.startswith("tf:"):
+            elif step.layer.key.partition(":")[0] in _TRACED_BY:
                 self._traced(step, values)
             else:
                 self._step(step, values)
@@ -134,7 +130,9 @@ class _Runner:
     def _step(self, step: Step, values: dict[int, Tree]) -> None:
         args, kwargs = self._bound(step.args, values), self._bound(step.kwargs, values)
         made = self.call(step.layer, args, kwargs, step.expected)
-        found = [x for x in leaves(made) if isinstance(x, Tensor)]
+        found = [x for x in leaves(made) if isinstance(x, (Tensor, Open))]
+        if len(found) == 1 and isinstance(found[0], Open):
+            found *= len(step.outputs)
         if len(found) < len(step.outputs):
             raise LoweringError(
                 self._path(step.layer), f"{len(step.outputs)} outputs, read as {len(found)}"
@@ -158,7 +156,8 @@ class _Runner:
                 return None
             given = [ref.value for ref in group.outputs]
             if len(b.nodes) == start:  # it returns what it was given
-                values.update((n, b.identity(values[n])) for n in given)
+                tensors = [(n, values[n]) for n in given if isinstance(values[n], Tensor)]
+                values.update((n, b.identity(x)) for n, x in tensors)
             b.claim_all()
             b.returns[row.origin] = tuple(
                 values[n].id for n in given if isinstance(values[n], Tensor)
@@ -168,32 +167,20 @@ class _Runner:
     def _traced(self, step: Step, values: dict[int, Tree]) -> None:
         """An operation of a traced graph; what is not read of it is unknown, and nothing else."""
         b = self.b
-        if b.row is None:
-            with b.own_row():
-                return self._traced(step, values)
         args = self._bound(step.args, values, traced=True)
         call = LayerCall(step.layer, args, {}, step.expected)
-        start = len(b.nodes)
+        start, before = len(b.nodes), _open(args)
         try:
             fn = self.table.get(step.layer.key)
-            if fn is None:
-                raise Unreadable(f"TensorFlow's {step.layer.kind} is not read")
+            if before is not None or fn is None:
+                raise Unreadable(before or f"{_traced_name(step.layer)} is not read")
             made = fn(b, call)
         except Unreadable as reason:
             del b.nodes[start:]
-            made = self._unread(step, call, str(reason))
-        made = made if isinstance(made, (list, tuple)) else [made]
+            made = self._given_up(call, str(reason), _complete(step.expected, ()), [])
+        made = made if isinstance(made, (list, tuple)) else [made] * len(step.outputs)
         values.update(zip(step.outputs, made, strict=False))
-        return None
-
-    def _unread(self, step: Step, call: LayerCall, reason: str) -> Tree:
-        """An unknown operation; an output whose size depends on the data has no type."""
-        types = [
-            None if None in shape else TensorType(tuple(n or 0 for n in shape), dtype)
-            for shape, dtype in step.expected
-        ]
-        made = iter(self.b.unknown(reason, call.tensors, [t for t in types if t is not None]))
-        return [Open(step.layer.kind) if t is None else next(made) for t in types]
+        return
 
     def _as_declared(self, x: Tensor, rank: int, dtype: str) -> Tensor:
         """An inner model converts its inputs to the dtype and rank that it declares.
@@ -201,6 +188,8 @@ class _Runner:
         That is a row of the model's own, unless a wrapper holds the model in its row.
         """
         b, scope = self.b, self.b.scope
+        if isinstance(x, Open):
+            return x
         if x.dtype == dtype and x.rank == rank:
             return x
         if b.row is not None:
@@ -293,7 +282,7 @@ class _Runner:
         try:
             return self._leaf(call)
         except Unreadable:
-            if self.opener is None:
+            if self.opener is None or _open((call.args, call.kwargs)):
                 raise
             program = self.opener(call)
             del b.nodes[start:]
@@ -306,8 +295,9 @@ class _Runner:
     def _leaf(self, call: LayerCall) -> Tree:
         """Lower one call under the current row: dtype policy, autocast, the table's function."""
         b, layer = self.b, call.layer
-        if layer.unreadable:
-            raise Unreadable(layer.unreadable)
+        open_size = _open((call.args, call.kwargs))
+        if open_size or layer.unreadable:
+            raise Unreadable(open_size or layer.unreadable)
         fn = self.table.get(layer.key)
         if fn is None:
             raise Unreadable(NOT_LOWERED.get(layer.key, f"{layer.kind} is not a layer of Keras"))
@@ -375,39 +365,35 @@ class _Runner:
         del b.nodes[start:]
         assert b.row is not None
         b.row.left = list(layer.stored) if layer.stored is not None else None
-        types = self._declared_types(call, reason)
+        types = self._declared_types(call)
         if layer.stored is None and layer.key != "layer:Lambda" and layer.key[:3] != "op:":
             reason += "; how many parameters it has is unknown"
-        operands = [*call.tensors, *b.claim_all()]
-        return list(b.unknown(reason, operands, types))
+        return self._given_up(call, reason, types, b.claim_all())
 
-    def _declared_types(self, call: LayerCall, reason: str) -> list[TensorType]:
-        """What Keras says that a call returns, the batch filled in; it holds at its own sizes."""
+    def _given_up(
+        self,
+        call: LayerCall,
+        reason: str,
+        types: list[TensorType] | None,
+        weights: Sequence[Tensor],
+    ) -> Tree:
+        """An unknown node; where what it gives has no known size, so is whatever reads that."""
+        made = self.b.unknown(reason, [*call.tensors, *weights], types or [])
+        return Open(reason) if types is None else list(made)
+
+    def _declared_types(self, call: LayerCall) -> list[TensorType] | None:
+        """What Keras says that a call returns, the batch filled in; it holds at its own sizes.
+
+        None where it is not told, or leaves a size open.
+        """
         if not self.checked:
             raise LoweringError(
                 "/".join(self.b.scope),
                 f"{call.layer.kind} is not read, and neither is what it returns at another size",
                 "Build the model at that size, or leave its fixed sizes as they are.",
             )
-        if not call.expected:
-            raise LoweringError(
-                "/".join(self.b.scope),
-                f"{call.layer.kind} is not read ({reason}), and the file does not say what it "
-                "returns",
-                "Pass the model itself, as model.py:name or to costlens.analyze.",
-            )
         batch = next((x.shape[:1] for x in call.tensors if x.rank), ())
-        types = []
-        for shape, dtype in call.expected:
-            sizes = [*batch, *shape[1:]] if shape and shape[0] is None else list(shape)
-            if None in sizes:
-                raise LoweringError(
-                    self._path(call.layer).rpartition("/")[0] or call.layer.name,
-                    f"the output shape {shape} of {call.layer.kind} is left open",
-                    "Fix the input shape with --input-shape where the model is built.",
-                )
-            types.append(TensorType(tuple(n or 0 for n in sizes), dtype))
-        return types
+        return _complete(call.expected, batch) if call.expected else None
 
     def _check(self, call: LayerCall, origin: Origin, made: Tree, left: list[str]) -> None:
         found = [x for x in leaves(made) if isinstance(x, Tensor)]
@@ -439,6 +425,32 @@ class _Runner:
                 self.uncalled(step.layer.program, (*scope, step.layer.name))
 
 
+_TRACED_BY = {"tf": "TensorFlow", "jax": "JAX"}
+"""How the keys of traced operations begin, and whose operations they are."""
+
+
+def _traced_name(layer: Layer) -> str:
+    return f"{_TRACED_BY[layer.key.partition(':')[0]]}'s {layer.kind}"
+
+
+def _complete(
+    expected: Sequence[tuple[PartialShape, str]], batch: Sequence[int]
+) -> list[TensorType] | None:
+    """Declared types, an open batch filled in; None where another size is open."""
+    types = []
+    for shape, dtype in expected:
+        sizes = [*batch, *shape[1:]] if batch and shape and shape[0] is None else list(shape)
+        if None in sizes:
+            return None
+        types.append(TensorType(tuple(n or 0 for n in sizes), dtype))
+    return types
+
+
+def _open(tree: Tree) -> str | None:
+    """Why a tensor among the arguments has no known size; None where all have one."""
+    return next((x.reason for x in leaves(tree) if isinstance(x, Open)), None)
+
+
 def _declared(call: LayerCall) -> Sequence[tuple[PartialShape, str]]:
     """Keras's own output types, less what Keras declares otherwise than it computes.
 
@@ -467,7 +479,7 @@ def _inputs(program: Program, args: Sequence[Tree], kwargs: Mapping[str, Tree]) 
     names = [declared.name for declared in program.inputs]
     if isinstance(given, Mapping) and set(names) <= set(given):
         given = [given[name] for name in names]
-    tensors = [x for x in leaves(given) if isinstance(x, Tensor)]
+    tensors: list[Any] = [x for x in leaves(given) if isinstance(x, (Tensor, Open))]
     masks = list(leaves(args[2] if len(args) > 2 else kwargs.get("mask")))
     if len(masks) != len(tensors):
         return tensors

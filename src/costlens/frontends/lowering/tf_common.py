@@ -57,18 +57,6 @@ class Spread:
     literal: Callable[[], Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
-    """A tensor whose size depends on the data; ``kind`` is the operation that made it."""
-
-    kind: str
-
-    @property
-    def reason(self) -> str:
-        """Why what reads it is not counted."""
-        return f"the size of what TensorFlow's {self.kind} gives depends on the data"
-
-
 def tensor(b: Builder, leaf: Any) -> Tensor:
     """An operand as a tensor; known numbers are a constant."""
     match leaf:
@@ -80,8 +68,6 @@ def tensor(b: Builder, leaf: Any) -> Tensor:
             return b.fill(leaf.type.shape, leaf.type.dtype, "index")
         case Spread():
             return leaf.literal()
-        case Open():
-            raise Unreadable(leaf.reason)
         case _:
             raise Unreadable(f"an operand is {type(leaf).__name__}")
 
@@ -110,7 +96,7 @@ def out(call: LayerCall, index: int = 0) -> TensorType:
     """The type of an output; raises Unreadable where the graph leaves its size open."""
     shape, dtype = call.expected[index]
     if None in shape:
-        raise Unreadable(Open(call.layer.kind).reason)
+        raise Unreadable(f"the size of what TensorFlow's {call.layer.kind} gives is open")
     return TensorType(tuple(n or 0 for n in shape), dtype)
 
 

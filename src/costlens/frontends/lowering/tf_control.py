@@ -49,10 +49,8 @@ def _branches(b: Builder, call: LayerCall) -> Tree:
     for index, (start, stop, _) in enumerate(tried):
         if index != most:
             b.nodes[start:stop] = [replace(node, repeat=0) for node in b.nodes[start:stop]]
-    assert b.row is not None
     b.note(
-        f"{b.row.origin.layer}: of the {len(names)} branches of a condition the costliest is "
-        "counted."
+        f"{b.origin.layer}: of the {len(names)} branches of a condition the costliest is counted."
     )
     return [_led_out(b, x) for x in tried[most][2]]
 
@@ -75,6 +73,10 @@ def _work(b: Builder, nodes: Sequence[Node]) -> tuple[int, int]:
         if node.op == "einsum":
             macs += prod(label_sizes(types, node.attrs["equation"]).values()) * node.repeat
     return macs, sum(b.values[v].size * n.repeat for n in nodes for v in n.outputs)
+
+
+def _python(b: Builder, call: LayerCall) -> Tree:
+    raise Unreadable("it runs Python code, which TensorFlow does not trace")
 
 
 # -- loops ----------------------------------------------------------------------------------
@@ -256,6 +258,7 @@ OPS: Mapping[str, Lowering] = {
     "tf:PartitionedCall": _called,
     "tf:StatefulPartitionedCall": _called,
     **{f"tf:{name}": _branches for name in ("If", "StatelessIf", "Case", "StatelessCase")},
+    **{f"tf:{name}": _python for name in ("PyFunc", "PyFuncStateless", "EagerPyFunc")},
     "tf:While": _while,
     "tf:StatelessWhile": _while,
     "tf:OptionalFromValue": _optional,
