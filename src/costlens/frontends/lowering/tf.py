@@ -9,6 +9,7 @@ from costlens.frontends.lowering import (
     tf_control,
     tf_dilated,
     tf_elementwise,
+    tf_fold,
     tf_gradients,
     tf_image,
     tf_index,
@@ -19,7 +20,7 @@ from costlens.frontends.lowering import (
 )
 from costlens.frontends.lowering.build import Lowering
 
-TF_OPS: Mapping[str, Lowering] = {
+_OPS: Mapping[str, Lowering] = {
     **tf_contract.OPS,
     **tf_control.OPS,
     **tf_dilated.OPS,
@@ -31,5 +32,10 @@ TF_OPS: Mapping[str, Lowering] = {
     **tf_random.OPS,
     **tf_shape.OPS,
     **tf_gradients.OPS,
+}
+
+TF_OPS: Mapping[str, Lowering] = {
+    **_OPS,
+    **{key: tf_fold.folding(_OPS[key], fold) for key, fold in tf_fold.FOLDS.items()},
 }
 """Operation key → its lowering."""

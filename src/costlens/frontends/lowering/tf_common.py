@@ -100,6 +100,11 @@ def out(call: LayerCall, index: int = 0) -> TensorType:
     return TensorType(tuple(n or 0 for n in shape), dtype)
 
 
+def dtype_of(call: LayerCall) -> str:
+    """The dtype of the first output, whose size may be open in the graph and known here."""
+    return call.expected[0][1]
+
+
 def outs(call: LayerCall) -> list[TensorType]:
     """The types of all outputs."""
     return [out(call, i) for i in range(len(call.expected))]

@@ -11,7 +11,7 @@ from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.geometry import Pairs, channels, padding_pairs, spatial
 from costlens.frontends.lowering.ops_contract import einsum as any_einsum
-from costlens.frontends.lowering.tf_common import Spread, out, retyped, tensor, tensors
+from costlens.frontends.lowering.tf_common import Spread, dtype_of, out, retyped, tensor, tensors
 from costlens.frontends.lowering.tf_dilated import fits, less
 from costlens.frontends.lowering.tf_index import scatter
 from costlens.ir.ops import spatial_axes
@@ -28,13 +28,13 @@ def _matmul(first: str, second: str) -> Lowering:
         batch = string.ascii_lowercase[: rank - 2]
         left = batch[rank - x.rank :] + ("YX" if turned[0] else "XY")
         right = batch[rank - y.rank :] + ("ZY" if turned[1] else "YZ")
-        return b.einsum(f"{left},{right}->{batch}XZ", x, y, out(call).dtype, "matmul")
+        return b.einsum(f"{left},{right}->{batch}XZ", x, y, dtype_of(call), "matmul")
 
     return lowering
 
 
 def _einsum(b: Builder, call: LayerCall) -> Tree:
-    return any_einsum(b, str(call.config["equation"]), tensors(b, call), out(call).dtype)
+    return any_einsum(b, str(call.config["equation"]), tensors(b, call), dtype_of(call))
 
 
 def _sparse_matmul(b: Builder, call: LayerCall) -> Tree:
@@ -127,7 +127,7 @@ def _conv(depthwise: bool) -> Lowering:
         groups = channels(given.shape, last) // kernel.shape[-2]
         taps = kernel.shape[: given.rank - 2]
         w = _slides(call, spatial(given.shape, last), taps, groups, last)
-        label, dtype = "depthwise_conv" if depthwise else "conv", out(call).dtype
+        label, dtype = "depthwise_conv" if depthwise else "conv", dtype_of(call)
 
         def put(y: Tensor, v: _Window) -> Tensor:
             return _convolve(b, y, kernel, v, label, dtype)

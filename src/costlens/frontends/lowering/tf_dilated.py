@@ -104,15 +104,20 @@ def _places(x: Spread, call: LayerCall, shape: Shape) -> list[int | None] | None
 
 
 def _matched(x: Spread, shape: Shape) -> list[int | None] | None:
-    """The places of a reshape that only adds or drops axes of size 1."""
-    left = [i for i, n in enumerate(x.type.shape) if n != 1 or x.blocks[i] != 1]
+    """The places of a reshape that only adds or drops axes of size 1.
+
+    The last axes are matched first: where sizes say nothing, new ones stand in front.
+    """
+    left = [(i, n, n == 1 and x.blocks[i] == 1) for i, n in enumerate(x.type.shape)]
     places: list[int | None] = []
-    for n in shape:
-        same = bool(left) and x.type.shape[left[0]] == n
+    for n in reversed(shape):
+        while left and left[-1][1] != n and n != 1 and left[-1][2]:
+            left.pop()
+        same = bool(left) and left[-1][1] == n
         if not same and n != 1:
             return None
-        places.append(left.pop(0) if same else None)
-    return None if left else places
+        places.append(left.pop()[0] if same else None)
+    return places[::-1] if all(gone for *_, gone in left) else None
 
 
 OPS: Mapping[str, Lowering] = {

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from costlens.frontends.layercall import Known, LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.tf_common import Index, counted, out, retyped, tensor
+from costlens.frontends.lowering.tf_common import (
+    Index,
+    Listed,
+    counted,
+    dtype_of,
+    out,
+    retyped,
+    tensor,
+)
 from costlens.ir.types import promote
 
 _UNARY = {
@@ -49,7 +57,7 @@ def _unary(fn: str) -> Lowering:
         (x,) = call.args
         if isinstance(x, Index):
             return Index(out(call))
-        return b.unary(fn, tensor(b, x), out(call).dtype)
+        return b.unary(fn, tensor(b, x), dtype_of(call))
 
     return lowering
 
@@ -57,16 +65,14 @@ def _unary(fn: str) -> Lowering:
 def binary(b: Builder, fn: str, call: LayerCall) -> Tree:
     """A function of two operands; a known scalar is no operand, and index arithmetic is free."""
     first, second = call.args[:2]
-    made = out(call)
     if counted((first, second)):
-        return Index(made)
-    scalars = [isinstance(x, Known) and x.type.size == 1 for x in (first, second)]
-    for x, scalar in ((second, scalars[0]), (first, scalars[1])):
-        if scalar and not isinstance(x, Known):
+        return Index(out(call))
+    for x, other in ((second, first), (first, second)):
+        if isinstance(other, Known) and other.type.size == 1 and not isinstance(x, Known):
             x = tensor(b, x)
-            if x.shape == made.shape:
-                return _emit(b, fn, (x,), made.dtype)
-    return _emit(b, fn, (tensor(b, first), tensor(b, second)), made.dtype)
+            if x.rank >= other.type.rank:
+                return _emit(b, fn, (x,), dtype_of(call))
+    return _emit(b, fn, (tensor(b, first), tensor(b, second)), dtype_of(call))
 
 
 def _emit(b: Builder, fn: str, xs: tuple[Tensor, ...], dtype: str) -> Tensor:
@@ -88,7 +94,7 @@ def _cast(b: Builder, call: LayerCall) -> Tree:
     (x,) = call.args
     if isinstance(x, Index):
         return Index(out(call))
-    return b.cast(tensor(b, x), out(call).dtype)
+    return b.cast(tensor(b, x), dtype_of(call))
 
 
 def _select(b: Builder, call: LayerCall) -> Tree:
@@ -97,7 +103,7 @@ def _select(b: Builder, call: LayerCall) -> Tree:
     condition, first, second = (tensor(b, x) for x in call.args)
     if condition.rank == 1 and first.rank > 1 and call.layer.kind == "Select":
         condition = b.reshape(condition, (*condition.shape, *(1,) * (first.rank - 1)))
-    return b.emit("select", (condition, first, second), dtype=out(call).dtype)
+    return b.emit("select", (condition, first, second), dtype=dtype_of(call))
 
 
 def _identity(b: Builder, call: LayerCall) -> Tree:
@@ -113,13 +119,22 @@ def _clip(b: Builder, call: LayerCall) -> Tree:
     if all(isinstance(bound, Known) and bound.type.size == 1 for bound in bounds):
         return b.unary("clip", tensor(b, x))
     low, high = (tensor(b, bound) for bound in bounds)
-    return b.binary("minimum", b.binary("maximum", tensor(b, x), low), high, out(call).dtype)
+    return b.binary("minimum", b.binary("maximum", tensor(b, x), low), high, dtype_of(call))
 
 
 def _add_n(b: Builder, call: LayerCall) -> Tree:
-    total = tensor(b, call.args[0])
-    for x in call.args[1:]:
-        total = b.binary("add", total, tensor(b, x), out(call).dtype)
+    """A sum of tensors; of lists, which gradients add up, the sum of what a turn writes."""
+    lists = [x for x in call.args if isinstance(x, Listed)]
+    if lists:
+        items = [x.item for x in lists if x.item is not None]
+        return Listed(item=_sum(b, items, items[0].dtype)) if items else lists[0]
+    return _sum(b, [tensor(b, x) for x in call.args], dtype_of(call))
+
+
+def _sum(b: Builder, xs: Sequence[Tensor], dtype: str) -> Tensor:
+    total, *rest = xs
+    for x in rest:
+        total = b.binary("add", total, x, dtype)
     return total
 
 
@@ -128,7 +143,7 @@ def _times_log(fn: str) -> Lowering:
 
     def lowering(b: Builder, call: LayerCall) -> Tree:
         x, y = (tensor(b, leaf) for leaf in call.args)
-        return b.binary("multiply", x, b.unary(fn, y), out(call).dtype)
+        return b.binary("multiply", x, b.unary(fn, y), dtype_of(call))
 
     return lowering
 
@@ -140,7 +155,7 @@ def _complex(b: Builder, call: LayerCall) -> Tree:
 
 def _length(b: Builder, call: LayerCall) -> Tree:
     """The absolute value of complex numbers."""
-    x, dtype = tensor(b, call.args[0]), out(call).dtype
+    x, dtype = tensor(b, call.args[0]), dtype_of(call)
     return b.binary("hypot", b.unary("real", x, dtype), b.unary("imag", x, dtype))
 
 
@@ -172,7 +187,7 @@ OPS: Mapping[str, Lowering] = {
         f"tf:{name}": _identity
         for name in (
             "CheckNumerics", "CheckNumericsV2", "Copy", "DeepCopy", "EnsureShape", "GuaranteeConst",
-            "Identity", "IdentityN", "OptimizationBarrier", "PlaceholderWithDefault",
+            "Identity", "IdentityN", "PlaceholderWithDefault",
             "PreventGradient", "Print", "Snapshot", "StopGradient", "TensorListResize",
         )
     },

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-import numpy as np
-
-from costlens.frontends.layercall import Known, LayerCall, Tensor, Tree
+from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.tf_common import (
     Listed,
+    dtype_of,
     ints,
     opaque,
     out,
@@ -20,9 +19,9 @@ from costlens.frontends.lowering.tf_common import (
     tensors,
 )
 from costlens.frontends.lowering.tf_contract import is_last
+from costlens.frontends.lowering.tf_fold import known
 from costlens.frontends.lowering.tf_index import scatter
 from costlens.frontends.lowering.tf_nn import pooling
-from costlens.ir.types import TensorType
 
 _OF_OPERANDS = {
     "EluGrad": "elu", "LeakyReluGrad": "leaky_relu", "Relu6Grad": "relu6", "ReluGrad": "relu",
@@ -42,7 +41,7 @@ def _elementwise(fn: str, first: int) -> Lowering:
 
     def lowering(b: Builder, call: LayerCall) -> Tree:
         dy, y = tensor(b, call.args[first]), tensor(b, call.args[1 - first])
-        return b.binary(f"{fn}_grad", dy, y, out(call).dtype)
+        return b.binary(f"{fn}_grad", dy, y, dtype_of(call))
 
     return lowering
 
@@ -102,7 +101,7 @@ def _batch_norm(b: Builder, call: LayerCall) -> Tree:
         pull = b.binary("multiply", hat, wide(b.binary("divide", scale, 1.0)))
         inner = b.binary("subtract", dy, wide(b.binary("divide", offset, 1.0)), gamma.dtype)
         inner = b.binary("subtract", inner, pull)
-    dx = b.binary("multiply", inner, factor, out(call).dtype)
+    dx = b.binary("multiply", inner, factor, dtype_of(call))
     rest = [b.fill(t.shape, t.dtype, "empty") for t in outs(call)[3:]]
     return [dx, scale, offset, *rest]
 
@@ -139,22 +138,16 @@ def _broadcast_axes(b: Builder, call: LayerCall) -> Tree:
     rank = max(map(len, shapes))
     wide = [(*(1,) * (rank - len(s)), *s) for s in shapes]
     return [
-        _numbers(call, own, [axis for axis in range(rank) if mine[axis] == 1])
+        known(call, [axis for axis in range(rank) if mine[axis] == 1], own)
         for own, mine in enumerate(wide)
     ]
-
-
-def _numbers(call: LayerCall, index: int, values: list[int]) -> Known:
-    dtype = call.expected[index][1]
-    array = np.asarray(values, dtype)
-    return Known(TensorType(array.shape, dtype), array, (call.layer.identity, index))
 
 
 def _zeros(b: Builder, call: LayerCall) -> Tree:
     """``ZerosLike``, of a list too."""
     if isinstance(call.args[0], Listed):
         return Listed()
-    return b.fill(out(call).shape, out(call).dtype, "zeros")
+    return b.fill(tensor(b, call.args[0]).shape, dtype_of(call), "zeros")
 
 
 OPS: Mapping[str, Lowering] = {
@@ -177,7 +170,7 @@ OPS: Mapping[str, Lowering] = {
         "LRNGrad FractionalMaxPoolGrad FractionalAvgPoolGrad Dilation2DBackpropInput "
         "Dilation2DBackpropFilter MaxPoolGradGrad MaxPoolGradGradV2 MaxPool3DGradGrad "
         "MaxPoolGradGradWithArgmax SparseAddGrad SparseSliceGrad SparseFillEmptyRowsGrad "
-        "RaggedFillEmptyRowsGrad BatchNormWithGlobalNormalizationGrad",
+        "RaggedFillEmptyRowsGrad",
         opaque,
     ),
 }

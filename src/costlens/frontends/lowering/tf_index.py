@@ -9,6 +9,7 @@ from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.tf_common import (
     Index,
     counted,
+    dtype_of,
     ints,
     looked_up,
     moved,
@@ -132,7 +133,7 @@ def _sparse_elementwise(fn: str) -> Lowering:
     def lowering(b: Builder, call: LayerCall) -> Tree:
         indices, values, _, dense = tensors(b, call)[:4]
         picked = b.gather((dense, indices), values.shape, dense.dtype)
-        return b.binary(fn, values, picked, out(call).dtype)
+        return b.binary(fn, values, picked, dtype_of(call))
 
     return lowering
 
@@ -203,13 +204,13 @@ OPS: Mapping[str, Lowering] = {
         moved,
     ),
     **table(
-        "TopK TopKV2 ApproxTopK=top_k NthElement Unique UniqueV2 UniqueWithCounts=unique "
+        "TopKV2 ApproxTopK=top_k NthElement Unique UniqueV2 UniqueWithCounts=unique "
         "UniqueWithCountsV2=unique ListDiff Where=nonzero Bucketize=digitize "
         "LowerBound=searchsorted UpperBound=searchsorted HistogramFixedWidth=histogram "
         "DenseToDenseSetOperation=set_operation DenseToSparseSetOperation=set_operation "
         "SparseToSparseSetOperation=set_operation SparseReduceSum SparseReduceMax SparseSoftmax "
         "SparseAdd SparseSparseMaximum SparseSparseMinimum SparseBincount RaggedBincount=bincount "
-        "IsotonicRegression EditDistance NearestNeighbors",
+        "IsotonicRegression EditDistance",
         opaque,
     ),
 }

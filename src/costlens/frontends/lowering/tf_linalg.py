@@ -32,14 +32,11 @@ OPS: Mapping[str, Lowering] = {
     "tf:Cross": _cross,
     "tf:TridiagonalMatMul": _banded_product,
     **table(
-        "Cholesky BatchCholesky=cholesky CholeskyGrad=cholesky_gradient Qr Svd BatchSvd=svd "
-        "SelfAdjointEig=eigh SelfAdjointEigV2=eigh BatchSelfAdjointEigV2=eigh Eig "
-        "MatrixInverse=inv BatchMatrixInverse=inv MatrixSolve=solve BatchMatrixSolve=solve "
-        "MatrixSolveLs=lstsq BatchMatrixSolveLs=lstsq MatrixTriangularSolve=solve_triangular "
-        "BatchMatrixTriangularSolve=solve_triangular BandedTriangularSolve=solve_triangular "
-        "TridiagonalSolve MatrixDeterminant=det BatchMatrixDeterminant=det "
-        "LogMatrixDeterminant=slogdet Lu=lu_factor MatrixExponential MatrixLogarithm "
-        "MatrixSquareRoot Betainc IgammaGradA",
+        "Cholesky CholeskyGrad=cholesky_gradient Qr Svd SelfAdjointEigV2=eigh Eig "
+        "MatrixInverse=inv MatrixSolve=solve MatrixSolveLs=lstsq "
+        "MatrixTriangularSolve=solve_triangular BandedTriangularSolve=solve_triangular "
+        "TridiagonalSolve MatrixDeterminant=det LogMatrixDeterminant=slogdet Lu=lu_factor "
+        "MatrixLogarithm MatrixSquareRoot Betainc IgammaGradA",
         opaque,
     ),
     **table(

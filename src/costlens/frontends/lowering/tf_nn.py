@@ -82,12 +82,6 @@ def _by_products(b: Builder, call: LayerCall, first: int) -> list[Tensor]:
     return [b.fill(t.shape, t.dtype, "batch_statistics") for t in types]
 
 
-def _global_batch_norm(b: Builder, call: LayerCall) -> Tree:
-    """``BatchNormWithGlobalNormalization``: t, mean, variance, beta, gamma."""
-    x, mean, variance, beta, gamma = tensors(b, call)
-    return b.emit("batch_norm", (x, gamma, beta, mean, variance), axis=x.rank - 1)
-
-
 def _local_response(b: Builder, call: LayerCall) -> Tree:
     """x / (bias + α Σ x²)^β, the sum over neighbouring channels (Krizhevsky et al. 2012)."""
     x, radius = tensor(b, call.args[0]), int(call.config["depth_radius"])
@@ -162,7 +156,6 @@ OPS: Mapping[str, Lowering] = {
     **dict.fromkeys(
         ("tf:FusedBatchNorm", "tf:FusedBatchNormV2", "tf:FusedBatchNormV3"), _batch_norm
     ),
-    "tf:BatchNormWithGlobalNormalization": _global_batch_norm,
     "tf:LRN": _local_response,
     "tf:L2Loss": _halved_squares,
     "tf:Softmax": _softmax("softmax"),
@@ -171,7 +164,7 @@ OPS: Mapping[str, Lowering] = {
     "tf:SparseSoftmaxCrossEntropyWithLogits": _sparse_cross_entropy,
     **table(
         "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel "
-        "QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 "
+        "QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 "
         "QuantizeAndDequantizeV4",
         lambda _: _quantised,
     ),

@@ -19,7 +19,7 @@ OPS: Mapping[str, Lowering] = {
     **table(
         "RandomUniform RandomUniformInt=random_uniform RandomStandardNormal=random_normal "
         "TruncatedNormal=random_normal ParameterizedTruncatedNormal=random_normal "
-        "RandomGamma RandomGammaGrad RandomPoisson RandomPoissonV2 Multinomial=categorical "
+        "RandomGamma RandomGammaGrad RandomPoissonV2 Multinomial=categorical "
         "StatelessMultinomial=categorical StatelessRandomUniform=random_uniform "
         "StatelessRandomUniformV2=random_uniform StatelessRandomUniformInt=random_uniform "
         "StatelessRandomUniformIntV2=random_uniform StatelessRandomUniformFullInt=random_uniform "

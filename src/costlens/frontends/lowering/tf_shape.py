@@ -11,6 +11,7 @@ from costlens.frontends.lowering.tf_common import (
     Spread,
     axes,
     counted,
+    dtype_of,
     filled,
     ints,
     moved,
@@ -22,6 +23,7 @@ from costlens.frontends.lowering.tf_common import (
     tensors,
 )
 from costlens.frontends.lowering.tf_dilated import reshaped
+from costlens.frontends.lowering.tf_fold import shapes
 from costlens.ir.types import TensorType, promote
 
 _REDUCE = {
@@ -49,7 +51,7 @@ def _reduce(fn: str) -> Lowering:
 def _arg(fn: str) -> Lowering:
     def lowering(b: Builder, call: LayerCall) -> Tree:
         x = tensor(b, call.args[0])
-        return b.reduce(fn, x, axes(call, 1, x.rank), dtype=out(call).dtype)
+        return b.reduce(fn, x, axes(call, 1, x.rank), dtype=dtype_of(call))
 
     return lowering
 
@@ -62,7 +64,14 @@ def _reshape(b: Builder, call: LayerCall) -> Tree:
         turned = reshaped(b, x, call)
         if turned is not None:
             return turned
-    return b.reshape(tensor(b, x), out(call).shape)
+    shape = _wanted(call, 1) if call.layer.kind == "Reshape" else out(call).shape
+    return b.reshape(tensor(b, x), shape)
+
+
+def _wanted(call: LayerCall, position: int) -> tuple[int, ...]:
+    """The shape that comes out, else the one that an operand asks for."""
+    shape = call.expected[0][0]
+    return ints(call, position) if None in shape else out(call).shape
 
 
 def _transpose(b: Builder, call: LayerCall) -> Tree:
@@ -116,8 +125,11 @@ def _pad(b: Builder, call: LayerCall) -> Tree:
 
 
 def _broadcast(b: Builder, call: LayerCall) -> Tree:
-    x, made = tensor(b, call.args[0]), out(call)
-    return x if x.shape == made.shape else b.broadcast(x, made.shape)
+    x, tiles = tensor(b, call.args[0]), call.layer.kind == "Tile"
+    shape = _wanted(call, 1)
+    if tiles and None in call.expected[0][0]:
+        shape = tuple(n * m for n, m in zip(x.shape, shape, strict=True))
+    return x if x.shape == shape else b.broadcast(x, shape)
 
 
 def _band(b: Builder, call: LayerCall) -> Tree:
@@ -142,8 +154,11 @@ def _cumulative(fn: str) -> Lowering:
 
 
 def _sizes(b: Builder, call: LayerCall) -> Tree:
-    """A shape that is not known while reading: index arithmetic."""
-    return [Index(TensorType(tuple(n or 0 for n in s), dtype)) for s, dtype in call.expected]
+    """A shape; where it is not known while reading it is index arithmetic."""
+    found = shapes(b, call) if call.layer.kind != "ConcatOffset" else None
+    return found or [
+        Index(TensorType(tuple(n or 0 for n in s), dtype)) for s, dtype in call.expected
+    ]
 
 
 def _reversed_axes(b: Builder, call: LayerCall) -> Tree:
@@ -174,7 +189,6 @@ OPS: Mapping[str, Lowering] = {
     "tf:CumulativeLogsumexp": opaque("cumulative_logsumexp"),
     **{f"tf:{name}": _sizes for name in ("Shape", "ShapeN", "Size", "Rank", "ConcatOffset")},
     "tf:MatrixBandPart": _band,
-    "tf:BatchMatrixBandPart": _band,
     "tf:OneHot": _one_hot,
     **table(
         "ZerosLike=zeros OnesLike=ones Fill Range=arange LinSpace=linspace Empty=empty", filled
@@ -184,7 +198,6 @@ OPS: Mapping[str, Lowering] = {
         "MatrixDiag=diag MatrixDiagV2=diag MatrixDiagV3=diag MatrixDiagPart=diagonal "
         "MatrixDiagPartV2=diagonal MatrixDiagPartV3=diagonal MatrixSetDiag=set_diagonal "
         "MatrixSetDiagV2=set_diagonal MatrixSetDiagV3=set_diagonal Diag DiagPart=diagonal "
-        "BatchMatrixDiag=diag BatchMatrixDiagPart=diagonal BatchMatrixSetDiag=set_diagonal "
         "ExtractImagePatches=patches ExtractVolumePatches=patches InvertPermutation "
         "RandomShuffle=shuffle StatelessShuffle=shuffle DataFormatVecPermute DataFormatDimMap "
         "TensorStridedSliceUpdate=slice_update InplaceUpdate=slice_update",
