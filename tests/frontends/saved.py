@@ -33,6 +33,22 @@ def varied() -> keras.Model:
     return functional({"ids": ids, "x": x}, {"a": rate, "b": [keras.ops.softmax(z), y]})
 
 
+def functions() -> keras.Model:
+    """What ``keras2/make.py`` writes with functions of TensorFlow's, in operations of Keras's."""
+    x, ops = keras.Input((8, 8, 6), batch_size=2, name="x"), keras.ops
+    y = ops.divide(ops.multiply(ops.relu6(ops.add(x, 3.0)), x), 6.0)
+    y = ops.concatenate([y, ops.silu(x)], axis=-1)
+    y = ops.transpose(ops.reshape(y, (2, 64, 12)), (0, 2, 1))
+    y = ops.matmul(y, ops.reshape(x, (2, 64, 6)))
+    y = ops.squeeze(y[:, None, 1:, ::2], axis=1)
+    a, b = ops.split(y, [1], axis=-1)
+    y = ops.stack([a, b[..., :1]], axis=1) - ops.mean(b, axis=-1, keepdims=True)[:, None]
+    y = ops.leaky_relu(ops.divide(1.0, ops.exp(y) + ops.cast(ops.greater(y, 0), "float32")), 0.1)
+    y = ops.maximum(ops.clip(y, 0.0, 5.0), ops.sqrt(ops.absolute(y)))
+    y = ops.pad(ops.expand_dims(y, 1), [[0, 0], [0, 0], [1, 1], [0, 0], [0, 2]])
+    return keras.Model(x, y)
+
+
 def rezipped(path: Path, to: Path, compress: int = zipfile.ZIP_STORED, **changed: Any) -> Path:
     """The archive again, members replaced (or left out where None); a dot is written ``__``."""
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w", compress) as new:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 from rich.cells import cell_len
 
 from costlens.report.build import View, summary
-from costlens.report.terminal import render
+from costlens.report.terminal import render, render_html
 from costlens.study import Study
 from tests.analysis.sketch import Sketch, dense
 from tests.report.names import awkward
@@ -119,18 +122,22 @@ def test_an_unknown_makes_lower_bounds_wherever_it_counts() -> None:
     ]
 
 
-def test_colour_is_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    assert "\x1b" not in render(summary(network()), 80)
-    assert "\x1b[" in render(summary(network()), 80, colour=True)
+def test_colour_is_only_where_it_is_asked_for() -> None:
+    plain, coloured = (render(summary(network()), 80, colour) for colour in (False, True))
+    assert "\x1b" not in plain
+    assert "\x1b[36m██" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
 
 
-def test_text_does_not_depend_on_a_notebook_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a notebook rich would display what it is asked to write."""
-    from rich import console
+def test_a_long_name_folds_beside_its_figures_and_nothing_of_it_is_lost() -> None:
+    s = Sketch()
+    lines = lines_of(s.study(dense(s, s.input((1, 4)), 3, "a_layer" * 20)), 60)
+    rows = table(lines, "Layers")[2:]
+    assert "".join(row[: rows[0].index(" ")] for row in rows).replace(" ", "") == "a_layer" * 20
+    assert rows[0].endswith("100 % ██████████")
+    assert not any(row.split()[1:] for row in rows[1:])
 
-    expected = str(network())
-    monkeypatch.setattr(console, "_is_jupyter", lambda: True)
-    assert str(network()) == expected
-    assert "stem" in network()._repr_html_()
+
+def test_a_notebook_shows_the_same_text() -> None:
+    shown = render_html(summary(awkward()))
+    assert html.unescape(re.sub("<[^>]*>", "", shown)) == render(summary(awkward()), 120)

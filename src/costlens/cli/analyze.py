@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import check_writable, emit, progress, warn, warn_unknown
+from costlens.cli.output import check_writable, emit, progress, warn, warn_of_script, warn_unknown
 
 if TYPE_CHECKING:
     from costlens.study import Study
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
         help="count the traced graph too, and exit 1 where the two differ",
     )
     parser.add_argument("--strict", action="store_true", help="exit 3 where a figure is unknown")
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,9 +64,9 @@ def _studies(options: argparse.Namespace) -> list[Study]:
 
     with progress(f"reading {options.target}", options.quiet):
         if options.all:
-            found = read_all(options.target, flags.wanted(options))
+            found = read_all(options.target, *flags.wanted(options))
             return [study_of(reading) for reading in found]
-        return [study_of(read(options.target, flags.wanted(options)))]
+        return [study_of(read(options.target, *flags.wanted(options)))]
 
 
 def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) -> str:
@@ -99,6 +99,8 @@ def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) ->
 def _warn(studies: Sequence[Study], layer: str | None) -> None:
     from costlens.analysis.tree import select
 
+    for source in {study.source.warnings: study.source for study in studies}.values():
+        warn_of_script(source)
     for study in studies:
         if layer is not None and not select(study.layers, layer):
             warn(f"{study.graph.name}: no layer's path or type matches {layer}.")

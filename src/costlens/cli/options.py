@@ -7,14 +7,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from costlens.errors import InputError
 
 if TYPE_CHECKING:
-    from costlens.frontends import Wanted
+    from costlens.frontends import Running, Wanted
 
 _POSITIVE = "0*[1-9][0-9]{0,17}"
 
@@ -73,6 +73,16 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         dest="imports",
         help="a Python file with layers of yours that a saved model needs; it is run",
     )
+    scripts = parser.add_argument_group("how a script is run (its own arguments follow --)")
+    scripts.add_argument(
+        "--run", action="store_true", help="run it for real: it trains, downloads and writes"
+    )
+    scripts.add_argument(
+        "--time-limit",
+        type=positive,
+        metavar="SECONDS",
+        help="then read what it has made (default 60; with --run, none)",
+    )
     add_common(parser)
 
 
@@ -110,26 +120,41 @@ def screen(output: Path | None) -> tuple[int, bool]:
     """How wide a text may be, and whether in colour: a file's is 120 columns without."""
     if output is not None:
         return 120, False
-    colour = sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    colour = sys.stdout is not None and sys.stdout.isatty() and not plain
     return shutil.get_terminal_size((120, 24)).columns, colour
 
 
-def sizes(options: argparse.Namespace) -> dict[str, Any]:
-    """What says how large a model is, as ``study.analyze`` takes it."""
+def split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """A command line, and the script's own arguments after ``--``."""
+    if "--" not in arguments:
+        return list(arguments), ()
+    at = list(arguments).index("--")
+    return list(arguments[:at]), tuple(arguments[at + 1 :])
+
+
+def reading(options: argparse.Namespace) -> dict[str, Any]:
+    """How a target is read, as ``study.analyze`` takes it: its sizes, and how a script is run."""
+    from costlens.frontends import Running
+
+    limit = options.time_limit or (0 if options.run else 60)
     return {
         "batch": options.batch,
         "input_shape": _input_shapes(options.input_shape),
         "dims": dict(_dim(text) for text in options.dim),
         "inputs": dict(_input(text) for text in options.input) or None,
         "imports": tuple(options.imports),
+        "running": Running(tuple(options.arguments), options.run, float(limit)),
     }
 
 
-def wanted(options: argparse.Namespace) -> Wanted:
-    """How the model is to be read, with what ``analyze`` counts besides."""
+def wanted(options: argparse.Namespace) -> tuple[Wanted, Running]:
+    """How a target is read, with what ``analyze`` counts besides."""
     from costlens.frontends import Wanted
 
-    return Wanted(**sizes(options), verify=options.verify, training=options.training)
+    how = reading(options)
+    running = how.pop("running")
+    return Wanted(**how, verify=options.verify, training=options.training), running
 
 
 def _input(text: str) -> tuple[str, tuple[str, tuple[int, ...]]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from costlens.cost import rules
 from costlens.cost.cost import ZERO, Call, Cost
+from costlens.errors import GraphError
 from costlens.ir.graph import Graph, Node
 from costlens.ir.ops import OPS
 
@@ -68,7 +69,11 @@ def _price(node: Node, graph: Graph, rules: Mapping[str, Rule]) -> Cost:
     values = graph.values
     operands = tuple([values[v] for v in node.operands])
     outputs = tuple([values[v] for v in node.outputs])
-    cost = rules.get(node.op, free)(Call(operands, outputs, node.attrs))
+    try:
+        cost = rules.get(node.op, free)(Call(operands, outputs, node.attrs))
+    except Exception as error:  # a file may say anything of an op
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise GraphError(node.origin.layer, f"its {node.op} has no cost ({what})") from error
     if node.op != "input" and node.name not in graph.epilogues:
         written = sum([t.nbytes for t in outputs])
         read = sum([values[v].nbytes for v in dict.fromkeys(node.operands)])

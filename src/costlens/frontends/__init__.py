@@ -123,6 +123,8 @@ def _source(request: Request, answer: Answer, listed: Listed) -> Source:
 
 def _read_saved(path: Path, text: str, wanted: Wanted) -> Reading:
     """A saved model, without Keras unless layers of the user's or a traced graph are wanted."""
+    if path.suffix.lower() in (".tflite", ".onnx"):
+        return _read_operators(path, text, wanted)
     from costlens.frontends.saved import open_saved
 
     saved = open_saved(path)
@@ -138,6 +140,21 @@ def _read_saved(path: Path, text: str, wanted: Wanted) -> Reading:
 
     graph = keras_file.read_graph(saved, wanted.batch, wanted.input_shape, wanted.dims)
     return Reading(graph, source)
+
+
+def _read_operators(path: Path, text: str, wanted: Wanted) -> Reading:
+    """A converted model, which is a graph of operators itself."""
+    if wanted.verify or wanted.training or wanted.imports:
+        what = "it is a graph of operators already: there is nothing to trace or to import"
+        raise InputError(text, what, "Leave out --verify, --training and --import.")
+    sizes = (wanted.batch, wanted.input_shape, wanted.dims)
+    if path.suffix.lower() == ".tflite":
+        from costlens.frontends.tflite_file import read_tflite
+
+        return Reading(read_tflite(path, *sizes), Source(text, "", "tflite"))
+    from costlens.frontends.onnx_file import read_onnx
+
+    return Reading(read_onnx(path, *sizes), Source(text, "", "onnx"))
 
 
 def _read_live(model: Any, wanted: Wanted) -> Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
 from collections import defaultdict
@@ -90,6 +91,29 @@ def abstract_keras() -> Iterator[Any]:
             setattr(owner, name, value)
         for name, value in before.items():
             global_state.set_global_attribute(name, value)
+
+
+_MOST_BYTES = 2 << 30
+"""Weights beyond which a model that reading has built is not given any."""
+
+
+def left_initialised(model: Any) -> str:
+    """Give a model that was built by reading it its weights, as calling it would have.
+
+    Nothing happens where variables are abstract all around, or too large; then a note says so.
+    """
+    stateless = importlib.import_module("keras.src.backend.common.stateless_scope")
+    waiting = [v for v in model.variables if getattr(v, "_value", model) is None]
+    if not waiting or stateless.in_stateless_scope():
+        return ""
+    if sum(math.prod(v.shape) * 4 for v in waiting) > _MOST_BYTES:
+        return (
+            "Reading the model has built it, and its weights, which are large, were not "
+            "initialised: make it anew before it is used."
+        )
+    for variable in waiting:
+        variable._deferred_initialize()
+    return ""
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:

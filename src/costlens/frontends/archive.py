@@ -18,6 +18,8 @@ from costlens.frontends.held import Held
 
 MAX_CONFIG = 16 * 2**20
 _MAX_METADATA = 2**16
+_MAX_DIRECTORY = 2**22
+_MAX_END = 2**16 + 22
 _WEIGHTS = "model.weights.h5"
 _LOCAL_HEADER = 30
 
@@ -36,7 +38,7 @@ def read_archive(path: Path) -> Archive:
     """Read a ``.keras`` file; raises InputError where it is damaged or holds no model."""
     where = str(path)
     try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        with open(path, "rb") as file, _zip(file, where) as archive:
             config = _member(archive, "config.json", MAX_CONFIG, where)
             metadata = _member(archive, "metadata.json", _MAX_METADATA, where)
             if config is None or metadata is None:
@@ -46,7 +48,19 @@ def read_archive(path: Path) -> Archive:
     except OSError as error:
         raise InputError(where, f"cannot be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
-        raise InputError(where, f"is no whole .keras archive ({error})", DAMAGED) from error
+        what = f"is no whole .keras archive ({str(error)[:100]})"
+        raise InputError(where, what, DAMAGED) from error
+
+
+def _zip(file: BufferedReader, where: str) -> zipfile.ZipFile:
+    """The archive; its directory, which is read as a whole, must not be a bomb."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - _MAX_END))
+    end = file.read()
+    at = end.rfind(b"PK\x05\x06")
+    if at >= 0 and int.from_bytes(end[at + 12 : at + 16], "little") > _MAX_DIRECTORY:
+        raise InputError(where, "lists more members than any .keras archive has")
+    return zipfile.ZipFile(file)
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int, where: str) -> bytes | None:

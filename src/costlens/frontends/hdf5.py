@@ -14,7 +14,6 @@ from costlens.ir.types import TensorType
 DAMAGED = "Copy or save it again."
 _MAX_OBJECTS = 100_000
 _MAX_DEPTH = 64
-_MAX_NAMES = 2**24
 
 
 @contextmanager
@@ -32,32 +31,19 @@ def opened(file: Any, where: str) -> Iterator[Any]:
         raise InputError(where, f"cannot be read as HDF5 ({what})", DAMAGED) from error
 
 
-def text(h5: Any, name: str, limit: int) -> str | None:
-    """A text attribute of the file itself; None where it has none."""
-    import h5py
+def text(item: Any, name: str, limit: int) -> bytes | None:
+    """A text attribute of a file or a variable; None where it has none, or one that is longer."""
+    from h5py import h5a
 
-    if name not in h5.attrs or h5py.h5a.open(h5.id, name.encode()).shape != ():
+    if not h5a.exists(item.id, name.encode()):
         return None
-    value = h5.attrs[name]
-    if not isinstance(value, (str, bytes)) or len(value) > limit:
+    attribute = h5a.open(item.id, name.encode())
+    if attribute.shape != () or attribute.get_type().get_size() > limit:
         return None
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def names(h5: Any, group: str, name: str) -> list[str]:
-    """A group's attribute that lists names; a long one is cut into several, with a number each."""
-    import h5py
-
-    found: list[str] = []
-    if not isinstance(h5.get(group, getlink=True), h5py.HardLink):
-        return found
-    held = h5[group].attrs
-    for key in [name] if name in held else [f"{name}{i}" for i in range(len(held))]:
-        if key in held and held.get_id(key).get_storage_size() <= _MAX_NAMES:
-            found += [
-                x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in held[key]
-            ]
-    return found
+    value = item.attrs[name]
+    if isinstance(value, str):
+        value = value.encode("utf-8", "surrogateescape")
+    return value if isinstance(value, bytes) and len(value) <= limit else None
 
 
 def headers(h5: Any, where: str, only: str = "") -> Held:
@@ -95,14 +81,9 @@ def headers(h5: Any, where: str, only: str = "") -> Held:
 
 
 def _type(dataset: Any) -> TensorType:
-    dtype = dataset.dtype
-    return TensorType(dataset.shape, _unnamed(dataset) if dtype.kind == "V" else str(dtype.name))
+    import h5py
 
-
-def _unnamed(dataset: Any) -> str:
-    """bfloat16, which HDF5 does not know and which Keras names in an attribute."""
-    from h5py import Dataset, h5a
-
-    if not h5a.exists(dataset, b"dtype") or h5a.open(dataset, b"dtype").shape != ():
-        return "unknown"
-    return str(Dataset(dataset).attrs["dtype"])
+    dtype = str(dataset.dtype.name)
+    if dataset.dtype.kind == "V":  # HDF5 does not know bfloat16, and Keras names it beside
+        dtype = (text(h5py.Dataset(dataset), "dtype", 20) or b"unknown").decode("utf-8", "replace")
+    return TensorType(dataset.shape, dtype)

@@ -29,9 +29,7 @@ class Held:
 
     def places(self) -> Places:
         """Where a model's layers are stored, in their order."""
-        if self.by_name:
-            return Places(self.groups, by_name=True)
-        return Places(self.groups.get("layers", _NOTHING).groups)
+        return Places(self if self.by_name else self.groups.get("layers", _NOTHING))
 
     def merged(self) -> Held:
         """The same, with what is under ``vars`` as the group's own."""
@@ -39,11 +37,11 @@ class Held:
         own = groups.pop("vars", self)
         return Held(own.variables, groups)
 
-    def at(self, path: str) -> Held:
-        """The group at a path below; nothing where there is none."""
-        held = self
+    def at(self, path: str) -> Held | None:
+        """The group at a path below."""
+        held: Held | None = self
         for name in path.split("/"):
-            held = held.groups.get(name, _NOTHING)
+            held = held and held.groups.get(name)
         return held
 
     def stored(self, identity: Hashable) -> tuple[Stored, ...]:
@@ -76,17 +74,16 @@ def _is_seed(variables: Mapping[str, TensorType]) -> bool:
 class Places:
     """Hands out a model's groups layer by layer, as Keras names them."""
 
-    groups: Mapping[str, Held]
+    held: Held
     met: dict[str, int] = field(default_factory=dict)
-    by_name: bool = False
 
     def next(self, class_name: str, layer: str) -> Held | None:
         """What is stored for the next layer of this class, which has this name."""
-        if self.by_name:
-            return self.groups.get(layer)
+        if self.held.by_name:
+            return self.held.at(layer)
         name = _snake_case(class_name)
         count = self.met[name] = self.met.get(name, -1) + 1
-        return self.groups.get(f"{name}_{count}" if count else name)
+        return self.held.groups.get(f"{name}_{count}" if count else name)
 
 
 def _snake_case(name: str) -> str:

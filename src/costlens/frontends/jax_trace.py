@@ -92,8 +92,6 @@ def trace(call: Any, args: Tree, kwargs: Mapping[str, Tree], backward: bool = Fa
     With ``backward`` the gradients of its outputs by every trainable variable are outputs too.
     Runs where ``abstract_keras`` is entered. Raises what the call raises.
     """
-    if backward and not call.trainable_variables:  # before its first call it has none
-        trace(call, args, kwargs)
     import jax
 
     types: list[TensorType] = []
@@ -113,28 +111,34 @@ def trace(call: Any, args: Tree, kwargs: Mapping[str, Tree], backward: bool = Fa
         outputs.append(tree)
         return tensors
 
-    def both(*xs: Any) -> list[Any]:
-        trained = call.trainable_variables
-        values = [_bound(variable) for variable in trained]
+    with warnings.catch_warnings(), ExitStack() as stack:
+        warnings.simplefilter("ignore")
+        frames = stack.enter_context(_recorded())
+        given = stack.enter_context(_read_variables())
+        made = _with_gradients(run, call, given) if backward else run
+        closed = jax.make_jaxpr(made)(*[jax.ShapeDtypeStruct(t.shape, t.dtype) for t in types])
+    return Trace(closed, outputs[-1], tuple(frames), backward)
 
+
+def _with_gradients(
+    run: Callable[..., list[Any]], call: Any, given: dict[int, Any]
+) -> Callable[..., list[Any]]:
+    """The function, its results followed by their gradients by the call's trainable variables."""
+    import jax
+
+    def both(*xs: Any) -> list[Any]:
         def forward(values: list[Any]) -> tuple[list[Any], list[Any]]:
-            given.update((id(v), value) for v, value in zip(trained, values, strict=True))
+            given.update(zip(map(id, call.trainable_variables), values, strict=True))
             tensors = run(*xs)
             given.clear()
             floats = [x for x in tensors if jax.numpy.issubdtype(x.dtype, jax.numpy.floating)]
             return floats, tensors
 
-        made, pull, tensors = jax.vjp(forward, values, has_aux=True)
+        trained = [_bound(variable) for variable in call.trainable_variables]
+        made, pull, tensors = jax.vjp(forward, trained, has_aux=True)
         return [*tensors, *pull([jax.numpy.ones(x.shape, x.dtype) for x in made])[0]]
 
-    with warnings.catch_warnings(), ExitStack() as stack:
-        warnings.simplefilter("ignore")
-        frames = stack.enter_context(_recorded())
-        given = stack.enter_context(_read_variables())
-        closed = jax.make_jaxpr(both if backward else run)(
-            *[jax.ShapeDtypeStruct(t.shape, t.dtype) for t in types]
-        )
-    return Trace(closed, outputs[-1], tuple(frames), backward)
+    return both
 
 
 def _slotted(tree: Tree) -> tuple[Tree, list[Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from costlens.errors import InputError, LoweringError
-from costlens.frontends.abstract import abstract_keras
+from costlens.frontends.abstract import abstract_keras, left_initialised
 from costlens.frontends.keras_inputs import ModelCall, settle_call
 from costlens.frontends.keras_open import opener, traced_model
 from costlens.frontends.layercall import (
@@ -81,15 +81,19 @@ class Graphs:
 def read(model: Any, wanted: Wanted = AS_IT_IS, given: Tree = None) -> Graphs:
     """The graphs of a live model; ``given`` is what a script gives it, a tree of (shape, dtype).
 
-    Raises InputError where a size stays open and LoweringError where a layer disagrees with
-    Keras about itself.
+    A subclassed model that was never called is built, as calling it would. Raises InputError
+    where a size stays open and LoweringError where a layer disagrees with Keras about itself.
     """
     model = _built(model, wanted.input_shape)
-    return Graphs(
+    graphs = Graphs(
         _read(model, wanted, given),
         _traced(model, wanted, given, False) if wanted.verify else None,
         _traced(model, wanted, given, True) if wanted.training else None,
     )
+    note = left_initialised(model)
+    if not note:
+        return graphs
+    return replace(graphs, graph=replace(graphs.graph, notes=(*graphs.graph.notes, note)))
 
 
 def read_graph(

@@ -5,6 +5,7 @@ Only files that the user names with ``--import`` are run, and nothing in the sav
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import json
@@ -18,6 +19,7 @@ from typing import Any
 from costlens.errors import CostlensError, InputError
 from costlens.frontends import keras_file, keras_live
 from costlens.frontends.abstract import abstract_keras
+from costlens.frontends.keras2 import is_keras_2
 from costlens.frontends.keras_live import Graphs
 from costlens.frontends.saved import Saved
 from costlens.frontends.sizes import Wanted
@@ -34,13 +36,13 @@ def read(saved: Saved, wanted: Wanted) -> Graphs:
     with abstract_keras() as keras, redirect_stdout(sys.stderr):
         found = {name: value for each in wanted.imports for name, value in _run(each).items()}
         if wanted.imports and found.keys().isdisjoint(used):
-            fix = f"It has {', '.join(sorted(found)) or 'none'}."
-            raise InputError("--import", f"no class of {saved.where} is in the file", fix)
+            fix = f"They have {', '.join(sorted(found)) or 'none'}."
+            raise InputError("--import", f"no class of {saved.where} is in the files", fix)
         if not used.isdisjoint(("Lambda", "__lambda__")):
             why = "it holds a function, which is never run"
         else:
             try:
-                model = keras.models.model_from_json(json.dumps(saved.config), dict(found))
+                model = _loaded(keras, saved.config, dict(found))
                 graphs = keras_live.read(model, wanted)
                 return replace(graphs, graph=keras_file.compared(graphs.graph, saved))
             except CostlensError:
@@ -52,6 +54,14 @@ def read(saved: Saved, wanted: Wanted) -> Graphs:
         raise InputError(saved.where, f"Keras cannot load it to trace it: {why}", fix)
     graph = keras_file.read_graph(saved, wanted.batch, wanted.input_shape, wanted.dims)
     return Graphs(replace(graph, notes=(*graph.notes, f"Keras did not load the file: {why}.")))
+
+
+def _loaded(keras: Any, config: Mapping[str, Any], classes: dict[str, Any]) -> Any:
+    """The model of a configuration; those of HDF5 files and of Keras 2 name no modules."""
+    if "module" in config and not is_keras_2(config):
+        return keras.models.model_from_json(json.dumps(config), classes)
+    legacy = importlib.import_module("keras.src.legacy.saving.saving_utils")
+    return legacy.model_from_config(dict(config), classes)
 
 
 def _classes(config: Any) -> Iterator[str]:

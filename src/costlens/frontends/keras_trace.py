@@ -87,7 +87,8 @@ def _trace(
         placeholders.append(made)
         return made
 
-    with graph.as_default():
+    # at the root, a name may not begin with an underscore, as that of a private class does
+    with graph.as_default(), graph.name_scope("call"):
         given, named = map_leaves(placeholder, args), map_leaves(placeholder, kwargs)
         with _recorded(convert) as frames, _variables(graph) as variables, _quiet():
             outputs = call(*given, **named)

@@ -228,11 +228,12 @@ def leaves(tree: Tree) -> Iterator[Any]:
 
 
 def map_leaves(fn: Callable[[Any], Any], tree: Tree) -> Tree:
-    """The same tree with every leaf replaced."""
+    """The same tree with every leaf replaced, met in the order of ``leaves``."""
     if isinstance(tree, tuple):
         return tuple([map_leaves(fn, item) for item in tree])
     if isinstance(tree, list):
         return [map_leaves(fn, item) for item in tree]
     if isinstance(tree, Mapping):
-        return {key: map_leaves(fn, item) for key, item in tree.items()}
+        made = {key: map_leaves(fn, tree[key]) for key in sorted(tree)}
+        return {key: made[key] for key in tree}
     return fn(tree)

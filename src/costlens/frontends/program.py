@@ -133,7 +133,7 @@ def _sequential(
     if layers and layers[0]["class_name"] == "InputLayer":
         start = _input(layers.pop(0)["config"], 0, start.name)
     steps = []
-    for i, (serialized, behind) in enumerate(zip(layers, [*layers[1:], {}], strict=True)):
+    for i, (serialized, behind) in enumerate(zip(layers, [*layers[1:], {}], strict=False)):
         layer = _placed(serialized, (identity, i), places)
         told = _told_behind(layer, behind)
         if told:

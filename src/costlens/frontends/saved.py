@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from costlens.errors import InputError
 from costlens.frontends.archive import MAX_CONFIG, Archive, read_archive
-from costlens.frontends.hdf5 import headers, names, opened, text
+from costlens.frontends.hdf5 import headers, opened, text
 from costlens.frontends.held import Held
 
 _NONE = "The file stores no weights that can be compared with its config."
@@ -58,11 +58,10 @@ def _hdf5(path: Path) -> Saved:
         config = text(h5, "model_config", MAX_CONFIG)
         if config is None:
             raise InputError(where, "holds weights and no model", PASS_MODEL)
-        layers = names(h5, "model_weights", "layer_names")
         stored = headers(h5, where, "model_weights").groups.get("model_weights", Held())
-        version = text(h5, "keras_version", 100) or ""
-    held = Held({}, {name: stored.at(name) for name in layers}, by_name=True)
-    made = _object(config.encode(), where)
+        version = (text(h5, "keras_version", 100) or b"").decode("utf-8", "replace")
+    held = replace(stored, by_name=True)
+    made = _object(config, where)
     return Saved(where, made, version, *((held, "") if held.size() else (None, _NONE)))
 
 

@@ -18,6 +18,7 @@ from costlens.frontends.layercall import (
     Group,
     Known,
     Layer,
+    Opaque,
     PartialShape,
     Program,
     ProgramInput,
@@ -33,7 +34,10 @@ from costlens.ir.types import TensorType
 _BODIES = ("f", "then_branch", "else_branch", "body", "cond", "branches")
 """Attributes of operations that name functions of the graph."""
 
-_SILENT = ("Const", "Placeholder", "NoOp", "Assert", "ReadVariableOp", "VarHandleOp")
+_EMPTY = ("EmptyTensorList", "TensorListReserve")
+"""Lists that nothing is in yet; a gradient may add them to a loop that was made before them."""
+
+_SILENT = ("Const", "Placeholder", "NoOp", "Assert", "ReadVariableOp", "VarHandleOp", *_EMPTY)
 """Operations that are no step: what they give is a leaf of the steps that read it."""
 
 
@@ -276,6 +280,8 @@ class _Reader:
         op = tensor.op
         if op.type == "ReadVariableOp":
             return Constant(_complete(tensor), ("variable", op.inputs[0].name))
+        if op.type in _EMPTY:
+            return Opaque("an empty list")
         whole = tensor.dtype.is_integer or tensor.dtype.is_bool
         value = static(tensor) if op.type == "Const" or whole else None
         if value is not None:

@@ -63,12 +63,28 @@ def _turns(loop: Any, condition: Any, body: Any, test: Any) -> int | None:
     first, step = static(loop.inputs[left]), _step(body, left)
     limit = right
     if isinstance(right, int):
-        limit = static(loop.inputs[right]) if _carried(body, right) else None
+        limit = _number(loop.inputs[right]) if _carried(body, right) else None
     if first is None or step is None or limit is None or first.size != 1 or limit.size != 1:
         return None
     span = int(limit.reshape(())) - int(first.reshape(())) + test.type.endswith("Equal")
     turns: int = -(-span // step)
     return max(0, turns)
+
+
+def _number(tensor: Any) -> Any:
+    """The numbers of a tensor, which may be what another loop has counted up to."""
+    op = _source(tensor).op
+    if op.type not in ("While", "StatelessWhile"):
+        return static(tensor)
+    index = _source(tensor).value_index
+    condition, body = (op.graph._get_function(op.get_attr(x).name).graph for x in ("cond", "body"))
+    if _carried(body, index):
+        return _number(op.inputs[index])
+    first, step = static(op.inputs[index]), _step(body, index)
+    turns = trip_count(op, condition, body)
+    if first is None or step is None or turns is None:
+        return None
+    return first + turns * step
 
 
 def _place(tensor: Any, graph: Any) -> Any:

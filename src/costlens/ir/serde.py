@@ -90,16 +90,9 @@ def _weight(weight: Weight, types: _Table) -> list[Any]:
 
 def _node(node: Node, origins: _Table) -> list[Any]:
     attrs = {key: _plain(value) for key, value in node.attrs.items()}
-    borders = [list(node.operands), list(node.outputs)]
-    return [
-        node.name,
-        node.op,
-        *borders,
-        attrs,
-        list(node.scope),
-        node.repeat,
-        origins[node.origin],
-    ]
+    operands, outputs, scope = map(list, (node.operands, node.outputs, node.scope))
+    origin = origins[node.origin]
+    return [node.name, node.op, operands, outputs, attrs, scope, node.repeat, origin]
 
 
 def _plain(value: Any) -> Any:

@@ -109,11 +109,9 @@ class Builder:
         self, op: str, operands: Sequence[Tensor], /, label: str = "", **attrs: Any
     ) -> tuple[Tensor, ...]:
         """Append a node and return all its outputs; raises ValueError where types disagree."""
-        if self.row is None:
-            with self.own_row():
-                return self.emit_all(op, operands, label=label, **attrs)
+        origin = self.origin
         if len(self.nodes) >= _MAX_NODES:
-            raise LoweringError(self.row.origin.layer, f"the graph has over {_MAX_NODES:,} ops")
+            raise LoweringError(origin.layer, f"the graph has over {_MAX_NODES:,} ops")
         types = OPS[op].infer(tuple([x.type for x in operands]), attrs)
         name = self._unique("/".join((*self.scope, label or attrs.get("fn") or op)))
         ids = tuple([name if i == 0 else f"{name}:{i}" for i in range(len(types))])
@@ -128,7 +126,7 @@ class Builder:
                 attrs,
                 self.scope,
                 self.repeat,
-                self.row.origin,
+                origin,
             )
         )
         return tuple([Tensor(value, type_) for value, type_ in zip(ids, types, strict=True)])
@@ -362,21 +360,18 @@ class Builder:
             finally:
                 self.containers.pop()
 
-    @contextmanager
-    def own_row(self) -> Iterator[None]:
-        """The row of the operations that the innermost traced model makes itself."""
-        assert self.containers, "nodes belong to a layer call"
-        container, scope = self.containers[-1], self.scope
+    @property
+    def origin(self) -> Origin:
+        """The layer call that what is made now belongs to: the open row's, or the row of the
+        operations that the innermost traced model makes itself."""
+        if self.row is not None:
+            return self.row.origin
+        container = self.containers[-1]
         if container.origin is None:
             path = "/".join(container.scope) or container.layer.name
             self._calls[path] = call = self._calls.get(path, 0) + 1
             container.origin = Origin(container.layer.kind, path, call)
-        self.row = _Row(container.origin, container.layer, None)
-        self.scope = container.scope
-        try:
-            yield
-        finally:
-            self.row, self.scope = None, scope
+        return container.origin
 
     # -- weights ---------------------------------------------------------------------------
 
@@ -413,6 +408,15 @@ class Builder:
             )
         return self._variable(stored.key, full, declared, stored.trainable, logical, auxiliary)
 
+    def variable(
+        self, key: Hashable, name: str, type_: TensorType, auxiliary: bool = False
+    ) -> Tensor:
+        """A variable known by its own identity, in a graph without layers that declare theirs.
+
+        It is the same one wherever it is read, and nothing says that it is trained.
+        """
+        return self._variable(key, name, type_, False, auxiliary=auxiliary)
+
     def _variable(
         self,
         key: Hashable,
@@ -423,8 +427,7 @@ class Builder:
         auxiliary: bool = False,
     ) -> Tensor:
         """The weight of this identity, registered where it is first met."""
-        assert self.row is not None
-        owner, value = self.row.origin.layer, self._weight_ids.get(key)
+        owner, value = self.origin.layer, self._weight_ids.get(key)
         if value is None:
             value = self._weight_ids[key] = self._weight_id(key, f"{owner}/{full}")
             self.values[value] = type_
@@ -473,12 +476,10 @@ class Builder:
 
     def held(self, stored: Stored) -> Tensor:
         """A variable of the model that a traced operation reads."""
-        if self.row is None:
-            with self.own_row():
-                return self.held(stored)
-        if self.row.left is not None:
-            self.row.left = [s for s in self.row.left if s.key != stored.key]
-        full = "/".join((*self.row.prefix, stored.name))
+        row = self.row
+        if row is not None and row.left is not None:
+            row.left = [s for s in row.left if s.key != stored.key]
+        full = "/".join((*(row.prefix if row else ()), stored.name))
         return self._variable(stored.key, full, stored.type, stored.trainable is not False)
 
     @contextmanager

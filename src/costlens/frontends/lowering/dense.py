@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import index
 from string import ascii_letters, ascii_lowercase
 
 from costlens.frontends.layercall import LayerCall, Tensor
@@ -65,7 +66,7 @@ def _einsum_dense(b: Builder, call: LayerCall) -> Tensor:
     own = config["equation"].replace(" ", "").split("->")[1].replace("...", "")
     for label, size in zip(reversed(own), reversed(partial), strict=False):
         if size is not None:
-            sizes.setdefault(label, size)
+            sizes.setdefault(label, index(size))
     shape = tuple(sizes[label] for label in kernel)
     contraction = Contraction(
         "einsum_dense",

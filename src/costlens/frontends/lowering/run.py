@@ -27,6 +27,7 @@ from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
 from costlens.frontends.lowering.masks import NO_AUTOCAST, PASSES_MASK
 from costlens.frontends.lowering.not_lowered import NOT_LOWERED
 from costlens.frontends.lowering.policy import read_policy
+from costlens.frontends.lowering.tf_common import Index, Spread, tensor
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
 
@@ -91,15 +92,15 @@ class _Runner:
         """The function of a traced loop, branch or call, on whatever it is given."""
         values = dict(zip((x.value for x in program.inputs), inputs, strict=True))
         self._steps(program.steps, values)
-        return self._bound(program.outputs, values)
+        return self._bound(program.outputs, values, traced=True)
 
     def _bound(self, tree: Tree, values: Mapping[int, Tree], traced: bool = False) -> Tree:
         """The tree with what its references stand for; a traced operation sees known numbers."""
 
         def bind(leaf: Any) -> Any:
             if isinstance(leaf, Ref):
-                value = values[leaf.value]
-                return value if traced else self._filled(value)
+                leaf = values[leaf.value]
+                return leaf if traced else self._whole(leaf)
             if isinstance(leaf, Stored):
                 return self.b.held(leaf)
             if isinstance(leaf, Known) and not traced:
@@ -108,11 +109,13 @@ class _Runner:
 
         return map_leaves(bind, tree)
 
-    def _filled(self, value: Any) -> Any:
-        """A tensor, where a traced operation only worked out numbers."""
-        type_ = getattr(value, "type", None)
-        if isinstance(value, Tensor) or not isinstance(type_, TensorType):
-            return value
+    def _whole(self, leaf: Any) -> Any:
+        """What only traced operations know how to take, as the tensor that it stands for."""
+        type_ = getattr(leaf, "type", None)
+        if isinstance(leaf, Tensor) or not isinstance(type_, TensorType):
+            return leaf
+        if isinstance(leaf, (Known, Index, Spread)):
+            return tensor(self.b, leaf)
         return self.b.fill(type_.shape, type_.dtype, "numbers")
 
     def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
@@ -164,9 +167,6 @@ class _Runner:
     def _traced(self, step: Step, values: dict[int, Tree]) -> None:
         """An operation of a traced graph; what is not read of it is unknown, and nothing else."""
         b = self.b
-        if b.row is None and not _runs(step):  # layers called in a function have their own rows
-            with b.own_row():
-                return self._traced(step, values)
         args = self._bound(step.args, values, traced=True)
         call = LayerCall(step.layer, args, {}, step.expected)
         start, before = len(b.nodes), _open(args)
@@ -180,7 +180,7 @@ class _Runner:
             made = self._given_up(call, str(reason), _complete(step.expected, ()), [])
         made = made if isinstance(made, (list, tuple)) else [made] * len(step.outputs)
         values.update(zip(step.outputs, made, strict=False))
-        return None
+        return
 
     def _as_declared(self, x: Tensor, rank: int, dtype: str) -> Tensor:
         """An inner model converts its inputs to the dtype and rank that it declares.
@@ -427,11 +427,6 @@ class _Runner:
 
 _TRACED_BY = {"tf": "TensorFlow", "jax": "JAX"}
 """How the keys of traced operations begin, and whose operations they are."""
-
-
-def _runs(step: Step) -> bool:
-    """Whether an operation is a call of a function, or a loop."""
-    return any(isinstance(step.layer.config.get(key), Program) for key in ("f", "body"))
 
 
 def _traced_name(layer: Layer) -> str:

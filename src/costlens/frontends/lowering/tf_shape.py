@@ -1,20 +1,30 @@
-"""Traced operations that reduce, reshape, move or look up."""
+"""Traced operations that reduce, reshape, or move."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from costlens.frontends.layercall import LayerCall, Tree
+from costlens.frontends.layercall import Known, LayerCall, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.tf_common import (
     Index,
+    Spread,
     axes,
     counted,
+    dtype_of,
+    filled,
     ints,
+    moved,
+    opaque,
     out,
+    retyped,
+    table,
     tensor,
     tensors,
 )
+from costlens.frontends.lowering.tf_dilated import reshaped
+from costlens.frontends.lowering.tf_fold import shapes
+from costlens.ir.types import TensorType, promote
 
 _REDUCE = {
     "All": "all", "Any": "any", "EuclideanNorm": "sum", "Max": "max", "Mean": "mean",
@@ -28,6 +38,8 @@ def _reduce(fn: str) -> Lowering:
             return Index(out(call))
         x = tensor(b, call.args[0])
         over = axes(call, 1, x.rank) if x.rank else ()
+        if not over:
+            return x
         if call.layer.kind == "EuclideanNorm":
             x = b.unary("square", x)
         made = b.reduce(fn, x, over, bool(call.config.get("keep_dims")))
@@ -39,15 +51,27 @@ def _reduce(fn: str) -> Lowering:
 def _arg(fn: str) -> Lowering:
     def lowering(b: Builder, call: LayerCall) -> Tree:
         x = tensor(b, call.args[0])
-        return b.reduce(fn, x, axes(call, 1, x.rank), dtype=out(call).dtype)
+        return b.reduce(fn, x, axes(call, 1, x.rank), dtype=dtype_of(call))
 
     return lowering
 
 
 def _reshape(b: Builder, call: LayerCall) -> Tree:
-    if isinstance(call.args[0], Index):
+    x = call.args[0]
+    if isinstance(x, Index):
         return Index(out(call))
-    return b.reshape(tensor(b, call.args[0]), out(call).shape)
+    if isinstance(x, Spread):
+        turned = reshaped(b, x, call)
+        if turned is not None:
+            return turned
+    shape = _wanted(call, 1) if call.layer.kind == "Reshape" else out(call).shape
+    return b.reshape(tensor(b, x), shape)
+
+
+def _wanted(call: LayerCall, position: int) -> tuple[int, ...]:
+    """The shape that comes out, else the one that an operand asks for."""
+    shape = call.expected[0][0]
+    return ints(call, position) if None in shape else out(call).shape
 
 
 def _transpose(b: Builder, call: LayerCall) -> Tree:
@@ -56,8 +80,18 @@ def _transpose(b: Builder, call: LayerCall) -> Tree:
 
 
 def _concat(b: Builder, call: LayerCall) -> Tree:
-    xs = tensors(b, call)[:-1]
-    return b.concat(xs, ints(call, len(xs))[0])
+    """The axis is the last operand, the first (``Concat``), or 0 (``ParallelConcat``)."""
+    at = {"ConcatV2": -1, "Concat": 0}.get(call.layer.kind)
+    rest = list(call.args)
+    axis = 0 if at is None else ints(call, at % len(rest))[0]
+    if at is not None:
+        del rest[at]
+    if counted(rest):
+        return Index(out(call))
+    made, xs = out(call), [tensor(b, x) for x in rest]
+    return b.emit(
+        "concat", xs, axis=axis % xs[0].rank, **retyped(made.dtype, promote(x.dtype for x in xs))
+    )
 
 
 def _pack(b: Builder, call: LayerCall) -> Tree:
@@ -83,40 +117,53 @@ def _slice(b: Builder, call: LayerCall) -> Tree:
     return b.slice(x, shape) if x.type.size != out(call).size else b.reshape(x, shape)
 
 
-def _gather(table: int) -> Lowering:
-    def lowering(b: Builder, call: LayerCall) -> Tree:
-        xs = tensors(b, call)[:2]
-        return b.gather((xs[table], xs[1 - table]), out(call).shape, out(call).dtype)
-
-    return lowering
-
-
 def _pad(b: Builder, call: LayerCall) -> Tree:
     x, flat = tensor(b, call.args[0]), ints(call, 1)
     padding = tuple(zip(flat[::2], flat[1::2], strict=True))
-    return b.pad(x, padding) if any(map(any, padding)) else x
+    mode = str(call.config.get("mode", "constant")).lower()
+    return b.pad(x, padding, mode) if any(map(any, padding)) else x
 
 
 def _broadcast(b: Builder, call: LayerCall) -> Tree:
-    x, made = tensor(b, call.args[0]), out(call)
-    return x if x.shape == made.shape else b.broadcast(x, made.shape)
+    x, tiles = tensor(b, call.args[0]), call.layer.kind == "Tile"
+    shape = _wanted(call, 1)
+    if tiles and None in call.expected[0][0]:
+        shape = tuple(n * m for n, m in zip(x.shape, shape, strict=True))
+    return x if x.shape == shape else b.broadcast(x, shape)
 
 
-def _fill(fn: str) -> Lowering:
-    return lambda b, call: b.fill(out(call).shape, out(call).dtype, fn)
+def _band(b: Builder, call: LayerCall) -> Tree:
+    x = tensor(b, call.args[0])
+    return b.rearrange("band", x, x.shape)
 
 
-def _moved(fn: str) -> Lowering:
-    """Data movement that computes nothing."""
+def _one_hot(b: Builder, call: LayerCall) -> Tree:
+    index, made = call.args[0], out(call)
+    xs = [] if isinstance(index, Known) else [tensor(b, index)]
+    return b.emit("fill", xs, shape=made.shape, dtype=made.dtype, fn="one_hot")
 
+
+def _cumulative(fn: str) -> Lowering:
     def lowering(b: Builder, call: LayerCall) -> Tree:
-        return b.rearrange(fn, tensor(b, call.args[0]), out(call).shape, out(call).dtype)
+        if isinstance(call.args[0], Index):
+            return Index(out(call))
+        x = tensor(b, call.args[0])
+        return b.emit("cumulative", (x,), fn=fn, axis=axes(call, 1, x.rank)[0])
 
     return lowering
 
 
-def _like(fn: str) -> Lowering:
-    return lambda b, call: b.fill(out(call).shape, out(call).dtype, fn)
+def _sizes(b: Builder, call: LayerCall) -> Tree:
+    """A shape; where it is not known while reading it is index arithmetic."""
+    found = shapes(b, call) if call.layer.kind != "ConcatOffset" else None
+    return found or [
+        Index(TensorType(tuple(n or 0 for n in s), dtype)) for s, dtype in call.expected
+    ]
+
+
+def _reversed_axes(b: Builder, call: LayerCall) -> Tree:
+    """``ConjugateTranspose``: the sign flip of imaginary parts is free."""
+    return b.transpose(tensor(b, call.args[0]), ints(call, 1))
 
 
 OPS: Mapping[str, Lowering] = {
@@ -125,26 +172,35 @@ OPS: Mapping[str, Lowering] = {
     "tf:ArgMin": _arg("argmin"),
     **{f"tf:{name}": _reshape for name in ("Reshape", "Squeeze", "ExpandDims")},
     "tf:Transpose": _transpose,
+    "tf:ConjugateTranspose": _reversed_axes,
+    "tf:Concat": _concat,
     "tf:ConcatV2": _concat,
+    "tf:ParallelConcat": _concat,
     "tf:Pack": _pack,
     **{f"tf:{name}": _parts for name in ("Split", "SplitV", "Unpack")},
     **{f"tf:{name}": _slice for name in ("Slice", "StridedSlice")},
-    "tf:GatherV2": _gather(0),
-    "tf:Gather": _gather(0),
-    "tf:GatherNd": _gather(0),
     "tf:Pad": _pad,
     "tf:PadV2": _pad,
     "tf:MirrorPad": _pad,
     "tf:BroadcastTo": _broadcast,
     "tf:Tile": _broadcast,
-    "tf:ZerosLike": _like("zeros"),
-    "tf:OnesLike": _like("ones"),
-    "tf:Fill": _fill("fill"),
-    "tf:Range": _fill("arange"),
-    "tf:ReverseV2": _moved("flip"),
-    "tf:Roll": _moved("roll"),
-    "tf:DepthToSpace": _moved("depth_to_space"),
-    "tf:SpaceToDepth": _moved("space_to_depth"),
-    "tf:MatrixBandPart": _moved("band"),
-    "tf:OneHot": _moved("one_hot"),
+    "tf:Cumprod": _cumulative("cumprod"),
+    "tf:Cumsum": _cumulative("cumsum"),
+    "tf:CumulativeLogsumexp": opaque("cumulative_logsumexp"),
+    **{f"tf:{name}": _sizes for name in ("Shape", "ShapeN", "Size", "Rank", "ConcatOffset")},
+    "tf:MatrixBandPart": _band,
+    "tf:OneHot": _one_hot,
+    **table(
+        "ZerosLike=zeros OnesLike=ones Fill Range=arange LinSpace=linspace Empty=empty", filled
+    ),
+    **table(
+        "ReverseV2=flip Reverse=flip ReverseSequence=flip Roll DepthToSpace SpaceToDepth "
+        "MatrixDiag=diag MatrixDiagV2=diag MatrixDiagV3=diag MatrixDiagPart=diagonal "
+        "MatrixDiagPartV2=diagonal MatrixDiagPartV3=diagonal MatrixSetDiag=set_diagonal "
+        "MatrixSetDiagV2=set_diagonal MatrixSetDiagV3=set_diagonal Diag DiagPart=diagonal "
+        "ExtractImagePatches=patches ExtractVolumePatches=patches InvertPermutation "
+        "RandomShuffle=shuffle StatelessShuffle=shuffle DataFormatVecPermute DataFormatDimMap "
+        "TensorStridedSliceUpdate=slice_update InplaceUpdate=slice_update",
+        moved,
+    ),
 }

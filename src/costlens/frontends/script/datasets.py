@@ -72,8 +72,7 @@ def stand_in(keras: Any, log: Log, modules: StandInModules, patches: Patches) ->
         if name in _TEXTS:
             patches.set(module, "get_word_index", _word_index(_TEXTS[name][1]))
             if name == "reuters":
-                labels = tuple(f"topic{i}" for i in range(46))
-                patches.set(module, "get_label_names", lambda: labels)
+                patches.set(module, "get_label_names", _topics)
     _folders(keras, log, patches)
     _tensorflow_datasets(log)
     _generators(log, patches)
@@ -150,6 +149,10 @@ def _word_index(words: int) -> Callable[..., dict[str, int]]:
     return get
 
 
+def _topics() -> tuple[str, ...]:
+    return tuple(f"topic{i}" for i in range(46))
+
+
 def _folders(keras: Any, log: Log, patches: Patches) -> None:
     """``…_dataset_from_directory`` and ``get_file``, under every name that they have."""
     makers = {
@@ -184,9 +187,26 @@ def _loading(log: Log, original: Callable[..., Any]) -> Callable[..., Any]:
             return original(path, *args, **kwargs)
         except (OSError, ImportError, TypeError):
             size = kwargs.get("target_size") or (224, 224)
-            return np.zeros((int(size[0]), int(size[1]), 3), "float32").view(Sample)
+            return _Image((int(size[1]), int(size[0])))
 
     return load_img
+
+
+class _Image:
+    """A picture as PIL has it: its size is width and height."""
+
+    mode = "RGB"
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size, (self.width, self.height) = size, size
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.zeros((self.height, self.width, 3), dtype or "float32")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: self
 
 
 def _dataset(x: Any, y: Any, batch: int | None) -> Any:
@@ -210,7 +230,7 @@ def _labelled(
         names = ["class0", "class1"]
         if mode is not None:
             log.say(f"the data in {directory} are not read; 2 classes are taken for granted")
-    y = np.arange(len(x)) % len(names)
+    y: Any = np.arange(len(x)) % len(names)
     if mode == "categorical":
         y = np.eye(len(names), dtype="float32")[y]
     elif mode == "binary":

@@ -1,4 +1,4 @@
-"""A script writes nothing: what it writes goes to a folder that is thrown away, and is read there."""
+"""A script writes nothing: what it writes goes to a folder that is thrown away."""
 
 from __future__ import annotations
 

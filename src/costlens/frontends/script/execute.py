@@ -25,11 +25,12 @@ from costlens.frontends.target import Target
 
 def run_file(path: Path, name: str, guard: Guard | None, log: Log) -> Mapping[str, Any]:
     """The names of a script that has run under ``name``; unguarded, it runs as it is."""
-    tree, said = parsed(path)
-    for text in said:
-        log.say(text, where=str(path))
+    source = parsed(path)
+    tree = source.tree
+    if source.said:
+        log.say(source.said, where=str(path))
     file = absolute(str(path))
-    log.own(file, str(path))
+    log.own(file, str(path), source.cells)
     module = types.ModuleType(name)
     module.__file__ = str(path)
     if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree)):
@@ -171,7 +172,7 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module: types.ModuleType) -> None:
         path = Path(self.path)
-        tree, _ = parsed(path)
+        tree = parsed(path).tree
         self.log.own(self.path, os.path.relpath(self.path))
         module.__dict__[GUARD] = self.guard
         exec(compile(instrumented(tree), self.path, "exec"), module.__dict__)

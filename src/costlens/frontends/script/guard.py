@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -35,10 +36,14 @@ class Guard:
         self.trained = 0
         self.made = 0
         self.timed_out = False
+        self.parts: tuple[type, ...] = ()
+        """Layers and symbolic tensors: what a statement that reads one would have built on."""
         self.failed: list[tuple[str, BaseException]] = []
         self._expected: list[Callable[[], Any]] = []
         self._whiles: dict[tuple[int, int], _Loop] = {}
         self._lost: dict[str, str] = {}
+        self._without_data = False
+        self._lines: set[str] = set()
 
     def skip(
         self, error: BaseException, line: int, read: tuple[str, ...], lost: tuple[str, ...]
@@ -48,23 +53,30 @@ class Guard:
             raise error
         frame = sys._getframe(1)
         names = {**frame.f_globals, **frame.f_locals}
-        missing = _is_missing(error) or any(holds(names.get(name)) for name in read)
+        values = [names.get(name) for name in read]
+        missing = _is_missing(error) or any(map(holds, values))
+        missing |= self._without_data and not (
+            in_keras(error) or any(isinstance(value, self.parts) for value in values)
+        )
+        self._without_data |= missing
         where = self.log.raised_at(error) or self.log.line()
         self.instead = StandIn(f"what {where} would have given") if missing and lost else None
+        cause = self._lost.get(_missing_name(error), where)
         for name in lost:
-            self._lost[name] = where
+            self._lost[name] = cause
+        if cause != where:
+            self.log.lost(where, cause)
+            return
+        if where in self._lines:
+            return
+        self._lines.add(where)
         self.failed.append((where, error))
-        what = error.what if isinstance(error, CostlensError) else self._cause(error)
-        self.log.say(f"skipped: {what}", where=where)
+        what = error.what if isinstance(error, CostlensError) else described(error)
+        self.log.say(f"skipped: {what}", where=where, skipped=True)
 
-    def _cause(self, error: BaseException) -> str:
-        """A name that an earlier skipped line would have bound names that line."""
-        name = error.name if isinstance(error, NameError) else None
-        if name is None and isinstance(error, UnboundLocalError):
-            name = str(error).partition("'")[2].partition("'")[0]
-        if name in self._lost:
-            return f"it needs {name}, which {self._lost[name]} would have given"
-        return described(error)
+    def bare(self) -> None:
+        """Data are missing from here on."""
+        self._without_data = True
 
     def ended(self, error: BaseException) -> None:
         """Something that no statement may be skipped for has ended the script."""
@@ -154,6 +166,7 @@ class _Entering:
         except Guard.caught as error:
             if self.guard.expects(error) or _leaves(error):
                 raise
+            self.guard.bare()
             where = self.guard.log.raised_at(error) or self.guard.log.line()
             self.guard.failed.append((where, error))
             self.guard.log.say(f"entered without its context: {described(error)}", where=where)
@@ -162,6 +175,23 @@ class _Entering:
 
     def __exit__(self, *error: Any) -> Any:
         return self.context.__exit__(*error) if self.context is not None else None
+
+
+def in_keras(error: BaseException) -> bool:
+    """Whether an error was raised by Keras, not by the script or another library."""
+    trace = error.__traceback__
+    while trace is not None:
+        if f"{os.sep}keras{os.sep}src{os.sep}" in trace.tb_frame.f_code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _missing_name(error: BaseException) -> str:
+    """The name that an error is about, if it is about one."""
+    if isinstance(error, UnboundLocalError):
+        return str(error).partition("'")[2].partition("'")[0]
+    return str(error.name) if isinstance(error, NameError) else ""
 
 
 def _leaves(error: BaseException) -> bool:

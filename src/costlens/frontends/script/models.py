@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class Seen:
             model = original(cls, *args, **kwargs)
             if not self._apart:
                 frames = [(frame, frame.f_lineno) for frame in self.log.frames()]
-                if frames:
+                if frames and not _within_sequential(self.log):
                     self.made[id(model)] = Made(model, frames)
             return model
 
@@ -108,6 +109,17 @@ class Seen:
         return not model.built or (self.is_own(model) and not model.weights)
 
 
+def _within_sequential(log: Log) -> bool:
+    """Whether a Sequential makes the Functional model that it keeps inside."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename not in log.files:
+        code = frame.f_code
+        if code.co_filename.endswith("sequential.py") and code.co_name != "__new__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def found(target: str, model: Any, seen: Seen) -> Found:
     """A model as it stands now."""
     made = seen.made.get(id(model))
@@ -131,7 +143,10 @@ def _size(weight: Any) -> int:
 
 
 def models(target: Target, names: Mapping[str, Any], seen: Seen) -> list[Found]:
-    """The models that a script's variables hold, and those it made and let go; each once."""
+    """The models that a script's variables hold, and those it made and let go; each once.
+
+    What was let go and is a part of one that is held is not listed.
+    """
     done: set[int] = set()
     listed = []
     for name, value in held(names, seen):
@@ -139,6 +154,7 @@ def models(target: Target, names: Mapping[str, Any], seen: Seen) -> list[Found]:
             done.add(id(value))
             listed.append(found(f"{target.where}:{name}", value, seen))
     taken = {each.target for each in listed}
+    done |= {id(part) for each in listed for part in _parts(each.model)}
     for made in list(seen.made.values()):
         if id(made.model) in done or not _has_parts(made.model):
             continue
@@ -229,7 +245,9 @@ def _reached(each: Found, seen: Seen) -> int:
 def _tell_apart(target: Target, outer: list[Found], last: Mapping[int, int]) -> None:
     """Two models of one size: the one that the script uses last leads, if it uses any."""
     first, second = outer[:2]
-    if last[id(first)] > last[id(second)] or _weights(first.model).keys() == _weights(second.model):
+    if last[id(first)] > last[id(second)]:
+        return
+    if _weights(first.model).keys() == _weights(second.model).keys() != set():
         return
     raise InputError(
         target.where,
@@ -245,8 +263,13 @@ def _leads(each: Found, seen: Seen) -> bool:
 
 
 def _inside(inner: Any, outer: Any) -> bool:
-    flatten = getattr(outer, "_flatten_layers", None)
+    return any(part is inner for part in _parts(outer))
+
+
+def _parts(model: Any) -> list[Any]:
+    """All layers and models inside a model."""
+    flatten = getattr(model, "_flatten_layers", None)
     try:
-        return flatten is not None and any(x is inner for x in flatten(include_self=False))
+        return list(flatten(include_self=False)) if flatten is not None else []
     except Exception:  # a property of the user's own
-        return False
+        return []

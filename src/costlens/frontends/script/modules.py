@@ -30,16 +30,16 @@ class StandInModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def __init__(self, guard: Guard, log: Log) -> None:
         self.guard, self.log = guard, log
         self.made: list[str] = []
-        self.missing: dict[str, None] = {}
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
         top = name.partition(".")[0]
         parent = sys.modules.get(name.rpartition(".")[0])
-        if top not in SHOWN and not (parent is not None and hasattr(parent, "__stand_in__")):
-            if top in ("costlens", "keras", "tensorflow") or not self._wanted(name):
-                return None
+        stood_in = top in SHOWN or hasattr(parent, "__stand_in__")
+        ours = top in ("costlens", "keras", "tensorflow")
+        if not stood_in and (ours or not self._wanted(name)):
+            return None
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
 
     def _wanted(self, name: str) -> bool:
@@ -66,8 +66,8 @@ class StandInModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         what = f"{top}, which is not installed" if top not in SHOWN else top
         module.__dict__["__getattr__"] = _attribute(name, what)
         self.made.append(name)
-        if top not in SHOWN and top not in _HARMLESS and top not in self.missing:
-            self.missing[top] = None
+        if top not in SHOWN and top not in _HARMLESS and top not in self.log.absent:
+            self.log.absent[top] = None
             self.log.say(f"{top} is not installed, and is stood in for")
         return module
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from costlens.errors import CostlensError, InputError
-from costlens.frontends.script.execute import blamed
+from costlens.frontends.script.execute import blamed, failure
 from costlens.frontends.script.log import Log
 from costlens.frontends.script.models import Found, Seen, found, held
 from costlens.frontends.sizes import InputShape, only_shape
@@ -47,7 +47,8 @@ def named(scene: Scene, listed: Sequence[Found]) -> Found:
     try:
         value = resolve(str(target.attribute), scene.names)
     except (LookupError, AttributeError, TypeError) as error:
-        raise InputError(target.where, f"it has no {target.attribute}", offer(scene)) from error
+        what = f"it has no {target.attribute}"
+        raise InputError(target.where, what, offer(scene) + skipped(scene)) from error
     if isinstance(value, scene.keras.Model):
         if target.called:
             raise InputError(target.text, "a model is not called", f"Write {target.attribute}.")
@@ -58,6 +59,15 @@ def named(scene: Scene, listed: Sequence[Found]) -> Found:
     if not isinstance(made, scene.keras.Model):
         raise InputError(target.text, f"it gives {_article(made)}, no model", offer(scene))
     return found(target.text, made, scene.seen)
+
+
+def skipped(scene: Scene) -> str:
+    """The first line that was skipped, or what is not installed, for the end of a message."""
+    for where, error in scene.seen.guard.failed:
+        said = failure(error, where, False)
+        return f" Skipped before: {said.where}: {said.what}."
+    absent = ", ".join(scene.log.absent)
+    return f" Not installed: {absent}." if absent else ""
 
 
 def is_there(scene: Scene, listed: Sequence[Found]) -> bool:
@@ -113,8 +123,13 @@ def _call(
         raise InputError(scene.target.text, str(error), fix) from error
     except ValueError:
         pass  # a callable without a signature
+    failed = len(scene.seen.guard.failed)
     with blamed(scene.target, scene.log):
-        return function(*args, **filled)
+        made = function(*args, **filled)
+    if not isinstance(made, scene.keras.Model) and len(scene.seen.guard.failed) > failed:
+        where, cause = scene.seen.guard.failed[failed]
+        raise failure(cause, where)
+    return made
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

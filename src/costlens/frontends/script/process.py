@@ -32,7 +32,8 @@ def ask(request: Request) -> Answer:
         Path(folder, "request").write_text(request_text(request), encoding="utf-8")
         process = _started(folder)
         try:
-            code = process.wait(timeout=request.running.time_limit + GRACE)
+            limit = request.running.time_limit
+            code = process.wait(timeout=limit + GRACE if limit > 0 else None)
         except subprocess.TimeoutExpired as error:
             raise _too_long(request) from error
         finally:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 
-class Sample(np.ndarray):  # type: ignore[type-arg]
+class Sample(np.ndarray):
     """An array whose first axis is shorter than the data's own.
 
     A row beyond the end is another row, a slice beyond it is the last row, and a reshape to the
@@ -20,6 +21,13 @@ class Sample(np.ndarray):  # type: ignore[type-arg]
         if isinstance(made, np.ndarray) and made.ndim == self.ndim and not len(made) and len(self):
             return super().__getitem__(slice(-1, None))
         return made
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        return array[()] if not array.ndim else array.view(Sample)
+
+    def __iter__(self) -> Iterator[Any]:
+        for i in range(len(self)):
+            yield super().__getitem__(i)
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """As numpy's; a first size that does not fit is replaced by the one that does."""

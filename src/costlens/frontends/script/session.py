@@ -35,7 +35,7 @@ from costlens.frontends.script.execute import (
     importable,
     run_file,
 )
-from costlens.frontends.script.guard import Guard, TimeUp
+from costlens.frontends.script.guard import Guard, TimeUp, in_keras
 from costlens.frontends.script.log import Log
 from costlens.frontends.script.models import Found, Seen, models, ranked
 from costlens.frontends.script.patches import Patches
@@ -50,6 +50,8 @@ class Loaded:
 
     models: tuple[Found, ...]
     warnings: tuple[str, ...]
+    skipped: CostlensError | None = None
+    """The skipped line that a model may depend on most."""
 
 
 def answer(request: Request, folder: Path | None = None) -> Answer:
@@ -71,18 +73,23 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
             failures.append(error)
             listed[i] = Listed(each.target, each.line, each.params, problem=str(error))
     if len(failures) == len(picked):
-        raise _with_others(failures[0], loaded.models[len(picked) :])
+        raise _in_context(failures[0], loaded, len(picked))
     keras = import_keras()
     return Answer(
         tuple(listed), loaded.warnings, str(keras.__version__), str(keras.backend.backend())
     )
 
 
-def _with_others(error: CostlensError, others: tuple[Found, ...]) -> CostlensError:
-    if not others:
-        return error
-    shown = ", ".join(f"{each.target} ({each.params:,})" for each in others[:5])
-    return type(error)(error.where, error.what, f"{error.fix} Others there: {shown}.".strip())
+def _in_context(error: CostlensError, loaded: Loaded, wanted: int) -> CostlensError:
+    """An error of reading, with the line that may have led to it, and what else there is."""
+    fix = error.fix
+    if loaded.skipped is not None:
+        fix += f" Skipped before: {loaded.skipped.where}: {loaded.skipped.what}."
+    others = loaded.models[wanted:]
+    if others:
+        shown = ", ".join(f"{each.target} ({each.params:,})" for each in others[:5])
+        fix += f" Others there: {shown}."
+    return type(error)(error.where, error.what, fix.strip())
 
 
 def load(
@@ -108,12 +115,13 @@ def load(
         else:
             keras = stack.enter_context(abstract_keras())
             stack.enter_context(beside(_folders(target)[:1], guard, log))
+        guard.parts = (keras.layers.Layer, keras.KerasTensor)
         seen = Seen(keras, log, guard)
         stack.enter_context(_stood_in(keras, guard, log, seen, running, folder))
         listed = _found(target, seen, input_shape, running)
         if target.attribute is None:
-            listed = ranked(target, listed, everything, seen)
-    return Loaded(tuple(listed), log.said())
+            listed = ranked(target, list(listed), everything, seen)
+    return Loaded(tuple(listed), log.said(), _first_failure(target, guard))
 
 
 def _found(
@@ -162,22 +170,18 @@ def _nothing_found(scene: named.Scene) -> CostlensError:
     if guard.timed_out:
         what = "it is stopped by its time limit, and has made no model until then"
         return InputError(scene.target.where, what, "Give it more with --time-limit.")
-    failed = sorted(guard.failed, key=lambda each: not _in_keras(each[1]))
-    if failed:
-        where, error = failed[0]
-        return failure(error, where or scene.target.where)
-    return InputError(
-        scene.target.where, "none of its variables holds a Keras model", named.offer(scene)
-    )
+    failed = _first_failure(scene.target, guard)
+    if failed is not None:
+        return failed
+    what = "none of its variables holds a Keras model"
+    return InputError(scene.target.where, what, named.offer(scene) + named.skipped(scene))
 
 
-def _in_keras(error: BaseException) -> bool:
-    trace = error.__traceback__
-    while trace is not None:
-        if f"{os.sep}keras{os.sep}src{os.sep}" in trace.tb_frame.f_code.co_filename:
-            return True
-        trace = trace.tb_next
-    return False
+def _first_failure(target: Target, guard: Guard) -> CostlensError | None:
+    """The line that failed first, one of Keras's before any other; None where none failed."""
+    for where, error in sorted(guard.failed, key=lambda each: not in_keras(each[1])):
+        return failure(error, where or target.where)
+    return None
 
 
 def _folders(target: Target) -> list[str]:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import ast
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from costlens.errors import InputError
 
 
-def parsed(path: Path) -> tuple[ast.Module, tuple[str, ...]]:
-    """The syntax of a script, and what there is to say of it.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A script's syntax; of a notebook the first line and number of each code cell, and what
+    there is to say of it."""
 
-    Raises InputError where the file cannot be read or is no Python.
-    """
+    tree: ast.Module
+    cells: tuple[tuple[int, int], ...] = ()
+    said: str = ""
+
+
+def parsed(path: Path) -> Source:
+    """The syntax of a script; raises InputError where the file cannot be read or is no Python."""
     try:
-        source: str | bytes = path.read_bytes()
-        said: tuple[str, ...] = ()
+        content = path.read_bytes()
         if path.suffix.lower() == ".ipynb":
-            source, said = _notebook(path, source)
-        return ast.parse(source, str(path)), said
+            text, cells, said = _notebook(path, content)
+            return Source(ast.parse(text, str(path)), cells, said)
+        return Source(ast.parse(content, str(path)))
     except OSError as error:
         raise InputError(str(path), str(error.strerror), "Check the file.") from error
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -30,23 +38,25 @@ def parsed(path: Path) -> tuple[ast.Module, tuple[str, ...]]:
         raise InputError(where, f"{type(error).__name__}: {message}", "Fix the script.") from error
 
 
-def _notebook(path: Path, content: str | bytes) -> tuple[str, tuple[str, ...]]:
-    """The code cells as one text; a line of it is what warnings name."""
+def _notebook(path: Path, content: bytes) -> tuple[str, tuple[tuple[int, int], ...], str]:
+    """The code cells as one text, where each begins, and what is left out."""
     try:
         notebook = json.loads(content)
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
         code = [_text(cell) for cell in cells if cell["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise InputError(str(path), "it is no notebook", "Check the file.") from error
-    dropped = 0
-    parts = []
-    for cell in code:
+    dropped, line = 0, 1
+    parts, starts = [], []
+    for number, cell in enumerate(code, 1):
         kept, gone = _without_magics(cell)
         dropped += gone
         parts.append(kept)
+        starts.append((line, number))
+        line += kept.count("\n") + 1
     lines = "1 line" if dropped == 1 else f"{dropped} lines"
-    said = (f"{lines} of notebook magic (% and !) left out",) if dropped else ()
-    return "\n".join(parts) + "\n", said
+    said = f"{lines} of notebook magic (% and !) left out" if dropped else ""
+    return "\n".join(parts) + "\n", tuple(starts), said
 
 
 def _text(cell: dict[str, object]) -> str:

@@ -12,6 +12,8 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from costlens.frontends.script.log import Log
 from costlens.frontends.script.patches import Patches
 from costlens.frontends.script.standin import StandIn
@@ -72,6 +74,8 @@ def old_spellings(keras: Any, log: Log, patches: Patches) -> None:
     _layers(keras, log, patches)
     _attributes(keras, log, patches)
     _backend(keras, log, patches)
+    _functions(keras, patches)
+    _tensorflow_1(keras, log, patches)
 
 
 class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -95,8 +99,13 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module = types.ModuleType(spec.name)
         module.__path__ = []
         places = _PLACES.get(top, (top,))
-        now = ".".join(part for part in ("keras", places[0]) if part)
-        self.log.say(f"{spec.name} is {now} in Keras 3")
+        if rest.startswith("preprocessing."):
+            places = (rest, *places)
+            self.log.say(f"{spec.name} is tf.keras.{rest} in Keras 3")
+        else:
+            now = ".".join(part for part in ("keras", places[0]) if part)
+            self.log.say(f"{spec.name} is {now} in Keras 3")
+        module.__dict__["__old__"] = True
         module.__dict__["__getattr__"] = _looked_up(spec.name, places)
         return module
 
@@ -121,7 +130,9 @@ def _looked_up(name: str, places: tuple[str, ...]) -> Callable[[str], Any]:
             for root in ("keras", "keras._tf_keras.keras"):
                 path = ".".join(part for part in (root, place) if part)
                 try:
-                    return getattr(importlib.import_module(path), attribute)
+                    module = importlib.import_module(path) if path != name else None
+                    if module is not None and "__old__" not in vars(module):
+                        return getattr(module, attribute)
                 except (ImportError, AttributeError):
                     continue
         if name.endswith("scikit_learn"):
@@ -151,6 +162,48 @@ def _names_without_slash(keras: Any, log: Log, patches: Patches) -> None:
     patches.set(keras.Model, "get_layer", get)
 
 
+_FUNCTIONS = {
+    "mse": "mean_squared_error", "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error", "msle": "mean_squared_logarithmic_error",
+    "kld": "kl_divergence", "kullback_leibler_divergence": "kl_divergence",
+    "cosine_proximity": "cosine_similarity", "MSE": "mean_squared_error",
+    "MAE": "mean_absolute_error", "bce": "binary_crossentropy",
+}  # fmt: skip
+
+
+def _functions(keras: Any, patches: Patches) -> None:
+    """Short names of losses, and optimizers in lower case."""
+    for module in _modules("losses"):
+        for old, new in _FUNCTIONS.items():
+            if not hasattr(module, old) and hasattr(keras.losses, new):
+                patches.set(module, old, getattr(keras.losses, new))
+    for module in _modules("optimizers"):
+        for name in ("SGD", "RMSprop", "Adam", "Adagrad", "Adadelta", "Adamax", "Nadam"):
+            if not hasattr(module, name.lower()):
+                patches.set(module, name.lower(), getattr(keras.optimizers, name))
+
+
+def _tensorflow_1(keras: Any, log: Log, patches: Patches) -> None:
+    """``tf.random_normal`` and its like, which are in ``tf.compat.v1``."""
+    tf = sys.modules.get("tensorflow")
+    if tf is None:
+        return
+    before = vars(tf).get("__getattr__")
+
+    def get(name: str) -> Any:
+        if before is not None:
+            try:
+                return before(name)
+            except AttributeError:
+                pass
+        if name.startswith("_") or not hasattr(tf.compat.v1, name) or not any(log.frames()):
+            raise AttributeError(f"module 'tensorflow' has no attribute {name!r}")
+        log.say(f"tf.{name} is tf.compat.v1.{name} in TensorFlow 2")
+        return getattr(tf.compat.v1, name)
+
+    patches.set(tf, "__getattr__", get)
+
+
 def _models(keras: Any, log: Log, patches: Patches) -> None:
     """``Model(input=…, output=…)``."""
     functional = importlib.import_module("keras.src.models.functional").Functional
@@ -175,9 +228,9 @@ def _models(keras: Any, log: Log, patches: Patches) -> None:
 
 
 def _optimizers(keras: Any, log: Log, patches: Patches) -> None:
-    for name, kind in list(vars(keras.optimizers).items()):
+    for kind in list(vars(keras.optimizers).values()):
         if isinstance(kind, type) and "__init__" in vars(kind):
-            patches.set(kind, "__init__", _optimizer(log, kind.__init__))
+            patches.set(kind, "__init__", _optimizer(log, vars(kind)["__init__"]))
     for root in ("keras", "keras._tf_keras.keras", "tensorflow.keras"):
         legacy = sys.modules.get(f"{root}.optimizers.legacy")
         for name in dir(legacy) if legacy else ():
@@ -207,12 +260,19 @@ def _layers(keras: Any, log: Log, patches: Patches) -> None:
             patches.set(kind, "__init__", _layer(log, kind, kind.__init__))
 
 
+_NUMBERS = (StandIn, np.integer)
+"""What a layer takes for a size only as a plain int."""
+
+
 def _layer(log: Log, kind: type, original: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(original)
     known = set(signature.parameters)
 
     @functools.wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if any(isinstance(value, _NUMBERS) for value in (*args, *kwargs.values())):
+            args = tuple(int(a) if isinstance(a, _NUMBERS) else a for a in args)
+            kwargs = {k: int(v) if isinstance(v, _NUMBERS) else v for k, v in kwargs.items()}
         original(self, *args, **(kwargs if known.issuperset(kwargs) else fixed(kwargs)))
 
     def fixed(kwargs: dict[str, Any]) -> dict[str, Any]:

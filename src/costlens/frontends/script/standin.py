@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import operator
+import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -54,7 +57,7 @@ class StandIn:
         return False
 
     def __iter__(self) -> Iterator[Any]:
-        yield StandIn(self._what)
+        return iter([StandIn(self._what) for _ in range(unpacked(sys._getframe(1)) or 1)])
 
     def __bool__(self) -> bool:
         return True
@@ -120,6 +123,15 @@ class Base:
         return StandIn(f"{type(self).__name__}.{name}")
 
 
+def unpacked(frame: FrameType) -> int | None:
+    """How many values a frame unpacks just now, as in ``a, b = …``; None where it does not."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    name, count = dis.opname[code[at]], code[at + 1]
+    if name.startswith("UNPACK_SEQUENCE"):
+        return count
+    return count + 1 if name.startswith("UNPACK_EX") else None
+
+
 def _same(self: StandIn, *others: Any) -> StandIn:
     return StandIn(self._what)
 
@@ -133,7 +145,7 @@ def _operators() -> Iterator[str]:
 
 for _name in _operators():
     setattr(StandIn, _name, _same)
-StandIn.__eq__ = lambda self, other: self is other  # type: ignore[method-assign, assignment]
+StandIn.__eq__ = lambda self, other: self is other  # type: ignore[method-assign]
 
 
 def told(log: Log) -> Callable[[], None]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
+
+_Node = TypeVar("_Node", bound=ast.AST)
 
 GUARD = "__costlens__"
 _PLAIN = (ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal, ast.Return)
@@ -128,7 +130,7 @@ class _Writer:
         return _with(old, body=inner, handlers=handlers, orelse=orelse, finalbody=final)
 
 
-def _with(old: Any, **fields: Any) -> Any:
+def _with(old: _Node, **fields: Any) -> _Node:
     """A copy of a node with other fields."""
     new = type(old)(**{**dict(ast.iter_fields(old)), **fields})
     return ast.copy_location(new, old)

@@ -44,13 +44,17 @@ def wrapped_ops(keras: Any, log: Log, patches: Patches) -> None:
     legacy = [m for n, m in list(sys.modules.items()) if n in _BACKENDS]
     for module in legacy:
         for attribute, value in list(vars(module).items()):
-            if isinstance(value, types.FunctionType) and value.__module__.endswith(
-                "legacy.backend"
-            ):
+            if attribute in _NO_TENSOR or not isinstance(value, types.FunctionType):
+                continue
+            if value.__module__.endswith("legacy.backend"):
                 patches.set(module, attribute, _wrap(keras, log, layer, value, f"K.{attribute}"))
     _shapes(keras, tf, patches)
 
 
+_NO_TENSOR = frozenset(
+    "int_shape ndim dtype eval is_sparse variable placeholder get_value set_value batch_get_value "
+    "batch_set_value function count_params get_variable_shape is_keras_tensor".split()
+)
 _BACKENDS = ("keras._tf_keras.keras.backend", "tensorflow.keras.backend", "keras.backend")
 
 

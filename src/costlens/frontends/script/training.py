@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,27 +13,25 @@ from costlens.frontends.script.guard import Guard
 from costlens.frontends.script.models import Seen
 from costlens.frontends.script.patches import Patches
 from costlens.frontends.script.sample import Sample
-from costlens.frontends.script.standin import StandIn, holds
+from costlens.frontends.script.standin import StandIn, holds, unpacked
 from costlens.frontends.script.symbolic import is_data, leaf_spec, made_of, on_data, specs
 
-_NOTHING = (
-    "load_weights", "save", "save_weights", "export", "add_loss", "add_metric", "reset_metrics",
-    "reset_states", "jit_compile",
-)  # fmt: skip
 _LARGEST = 2**24  # elements of a prediction that is really made
 
 
 def stand_in(keras: Any, guard: Guard, seen: Seen, patches: Patches) -> None:
     """Replace what trains, runs or stores a model."""
     model = keras.Model
+    saved: dict[str, Any] = {}
     for name in ("fit", "fit_generator"):
-        patches.set(model, name, _fit(keras, guard, seen))
+        patches.set(model, name, _fit(keras, guard, seen, saved))
     for name in ("evaluate", "evaluate_generator", "train_on_batch", "test_on_batch"):
         patches.set(model, name, _scores(keras, guard, seen))
     for name in ("predict", "predict_generator", "predict_on_batch"):
         patches.set(model, name, _predict(keras, guard, seen))
-    for name in _NOTHING[:4]:
+    for name in ("load_weights", "save_weights", "export"):
         patches.set(model, name, _nothing)
+    patches.set(model, "save", _saving(saved))
     patches.set(model, "compile", _compile(guard, model.compile))
     patches.set(model, "summary", _summary(guard, seen, model.summary))
     patches.set(model, "build", _build(keras, seen, model.build))
@@ -40,7 +39,7 @@ def stand_in(keras: Any, guard: Guard, seen: Seen, patches: Patches) -> None:
     patches.set(keras.layers.Layer, "set_weights", _nothing)
     patches.set(keras.layers.Layer, "get_weights", _zero_weights)
     _optimizers(keras, patches)
-    _models(keras, guard, patches)
+    _models(keras, saved, patches)
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
@@ -54,11 +53,14 @@ class _Metrics(dict[str, list[float]]):
         return [0.0]
 
 
-def _fit(keras: Any, guard: Guard, seen: Seen) -> Callable[..., Any]:
+def _fit(keras: Any, guard: Guard, seen: Seen, saved: dict[str, Any]) -> Callable[..., Any]:
     def fit(self: Any, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         guard.trained += 1
         _used(keras, guard, seen, self, x)
         history = keras.callbacks.History()
+        for callback in kwargs.get("callbacks") or ():
+            if hasattr(callback, "filepath"):
+                saved[str(callback.filepath)] = self
         names = ["loss", *_metric_names(self)]
         both = [*names, *(f"val_{name}" for name in names)]
         history.history = _Metrics({name: [0.0] for name in both})
@@ -75,14 +77,20 @@ def _scores(keras: Any, guard: Guard, seen: Seen) -> Callable[..., Any]:
         _used(keras, guard, seen, self, x)
         names = ["loss", *_metric_names(self)]
         if kwargs.get("return_dict"):
-            return _Metrics_of(names)
-        return [0.0] * len(names) if len(names) > 1 else 0.0
+            return dict.fromkeys(names, 0.0)
+        return [0.0] * len(names) if len(names) > 1 else _Score()
 
     return scores
 
 
-def _Metrics_of(names: list[str]) -> dict[str, float]:
-    return dict.fromkeys(names, 0.0)
+class _Score(float):
+    """A loss, or as many scores as are asked of it."""
+
+    def __getitem__(self, index: int) -> float:
+        return 0.0
+
+    def __iter__(self) -> Iterator[float]:
+        return iter([0.0] * (unpacked(sys._getframe(1)) or 2))
 
 
 def _metric_names(model: Any) -> list[str]:
@@ -234,16 +242,36 @@ def _optimizers(keras: Any, patches: Patches) -> None:
     patches.set(keras.optimizers.Optimizer, "get_weights", lambda self: [])
 
 
-def _models(keras: Any, guard: Guard, patches: Patches) -> None:
+def _saving(saved: dict[str, Any]) -> Callable[..., None]:
+    def save(self: Any, filepath: Any = "", *args: Any, **kwargs: Any) -> None:
+        saved[str(filepath)] = self
+
+    return save
+
+
+def _models(keras: Any, saved: dict[str, Any], patches: Patches) -> None:
     """What reads and writes models as files, and draws them."""
 
     def load_model(filepath: Any = "", *args: Any, **kwargs: Any) -> Any:
+        if str(filepath) in saved:
+            return saved[str(filepath)]
         raise FileNotFoundError(f"the saved model {filepath} is not loaded")
 
-    for owner in (keras.models, keras.saving):
+    def save_model(model: Any, filepath: Any = "", *args: Any, **kwargs: Any) -> None:
+        saved[str(filepath)] = model
+
+    stand_ins = {"load_model": load_model, "save_model": save_model}
+    for owner in (keras.models, keras.saving, *_named("models"), *_named("saving")):
         for name in ("load_model", "save_model", "load_weights", "save_weights"):
             if hasattr(owner, name):
-                patches.set(owner, name, load_model if name == "load_model" else _nothing)
-    for owner in (keras.utils, importlib.import_module("keras.src.utils.model_visualization")):
+                patches.set(owner, name, stand_ins.get(name, _nothing))
+    drawn = importlib.import_module("keras.src.utils.model_visualization")
+    for owner in (keras.utils, drawn, *_named("utils")):
         for name in ("plot_model", "model_to_dot"):
             patches.set(owner, name, _nothing)
+
+
+def _named(part: str) -> list[Any]:
+    """A module of Keras under the other names that it has been imported by."""
+    names = (f"keras._tf_keras.keras.{part}", f"tensorflow.keras.{part}")
+    return [sys.modules[name] for name in names if name in sys.modules]
