@@ -60,7 +60,7 @@ def _hdf5(path: Path) -> Saved:
             found = texts(file, ("model_config", "keras_version"), MAX_CONFIG)
     except OSError as error:
         raise InputError(where, f"cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise InputError(where, f"cannot be read as HDF5: {error}", DAMAGED) from error
     if "model_config" not in found:
         raise InputError(where, "holds weights and no model", PASS_MODEL)
