@@ -45,8 +45,8 @@ def test_a_configuration_costs_what_the_same_model_of_keras_3_does(
         assert getattr(old.totals, field) == getattr(new.totals, field), field
     # attention counts its causal mask up where later versions compare two ranges, and the first
     # versions of Keras 3 record what a layer casts
-    rows = [row for row in new.layers if row.type != "Cast"]
-    for a, b in zip(old.layers, rows, strict=True):
+    rows = ([row for row in study.layers if row.type != "Cast"] for study in (old, new))
+    for a, b in zip(*rows, strict=True):
         assert a.type == b.type
         assert a.flops == b.flops or a.type == "MultiHeadAttention"
 
