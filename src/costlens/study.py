@@ -16,10 +16,10 @@ from costlens.analysis import rows as row_analysis
 from costlens.analysis import savings as savings_analysis
 from costlens.analysis import sweep as sweep_analysis
 from costlens.analysis import totals as totals_analysis
+from costlens.analysis import verify as verify_analysis
 from costlens.cost.cost import Cost
 from costlens.cost.registry import price
-from costlens.errors import InputError
-from costlens.frontends import InputShape, Source
+from costlens.frontends import ABSTRACTLY, Inputs, InputShape, Reading, Running, Source, Wanted
 from costlens.ir.graph import Graph
 from costlens.motifs.catalogue import search
 from costlens.motifs.match import Found
@@ -32,10 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Study:
-    """One model's graph, its costs, and the results of the analyses, each run when first read."""
+    """One model's graph, its costs, and the results of the analyses, each run when first read.
+
+    ``traced`` is the same model as its framework traces it, and ``step`` a training step of it,
+    where they were asked for.
+    """
 
     graph: Graph
     source: Source
+    traced: Graph | None = None
+    step: Graph | None = None
 
     @cached_property
     def costs(self) -> tuple[Cost, ...]:
@@ -45,7 +51,20 @@ class Study:
     @cached_property
     def layers(self) -> tuple[row_analysis.Row, ...]:
         """One row per call of a leaf layer or operation, in execution order."""
-        return row_analysis.rows(self.graph, self.costs)
+        made = row_analysis.rows(self.graph, self.costs)
+        if self.step is None:
+            return made
+        return row_analysis.with_training(made, self.step, price(self.step))
+
+    @cached_property
+    def verification(self) -> verify_analysis.Verification | None:
+        """The comparison with the traced graph; None where none was asked for."""
+        if self.traced is None:
+            return None
+        costs = price(self.traced)
+        return verify_analysis.verify(
+            self.graph, self.costs, self.traced, costs, self.source.witness
+        )
 
     @cached_property
     def memory(self) -> memory_analysis.Memory:
@@ -150,16 +169,26 @@ def analyze(
     input_shape: InputShape = None,
     training: bool = False,
     dims: Mapping[str, int] | None = None,
+    inputs: Inputs | None = None,
+    verify: bool = False,
     imports: Sequence[str] = (),
+    running: Running = ABSTRACTLY,
 ) -> Study:
     """Read a Keras model, or a TARGET such as ``"model.py:build(width=0.5)"``, and price it.
 
     ``batch`` and ``input_shape`` (without the batch axis; one shape, a list of them, or a dict by
     input name) settle what the model leaves open; an open batch is 1. ``dims`` settles the length
-    that a layer leaves open, by its path. ``imports`` are Python files with layers of your own that
-    a saved model needs; they are run. Raises CostlensError where the model cannot be read.
+    that a layer leaves open, by its path. ``inputs`` says what a subclassed model takes: by name,
+    a dtype and a whole shape, ``{"tokens": ("int32", (1, 128))}``. ``training`` adds the MACs of a
+    training step and ``verify`` a second, traced count of the same model. ``imports`` are Python
+    files with layers of your own that a saved model needs; they are run. ``running`` says how a
+    script is run: its arguments, for real, and for how long. Raises CostlensError where the model
+    cannot be read.
     """
-    if training:
-        raise InputError("training", "training costs are not computed yet", "Leave it out.")
-    graph, source = frontends.read(model_or_target, batch, input_shape, dims, imports)
-    return Study(graph, source)
+    wanted = Wanted(batch, input_shape, dims, inputs, tuple(imports), verify, training)
+    return study_of(frontends.read(model_or_target, wanted, running))
+
+
+def study_of(reading: Reading) -> Study:
+    """The study of what a front end has read."""
+    return Study(reading.graph, reading.source, reading.traced, reading.step)

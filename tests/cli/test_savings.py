@@ -140,7 +140,7 @@ def test_nothing_found_is_said(costlens: Costlens) -> None:
 
 def test_an_unknown_layer_is_told(costlens: Costlens) -> None:
     result = costlens("savings", "odd.py", "--format", "json")
-    assert result.code == 0 and "lower bounds; the first: odd: Odd is a custom layer" in result.err
+    assert result.code == 0 and "lower bounds; the first: odd: it runs Python" in result.err
     data = json.loads(result.out)
     assert data["coverage"]["complete"] is False
     assert "macs" in data["savings"]["model"]["at_least"]

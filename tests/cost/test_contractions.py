@@ -89,8 +89,12 @@ def scattered(
     crop: tuple[tuple[int, int], ...],
     dilation: Shape,
     last: bool,
+    groups: int = 1,
 ) -> tuple[int, int, Shape]:
-    """Every input element times every tap, put where it lands; what lands outside is cropped."""
+    """Every input element times every tap, put where it lands; what lands outside is cropped.
+
+    A channel of a group goes to the output channels of that group only.
+    """
     batch, spatial, c_in = loops._split(x, FORMAT[last])
     *taps, c_out, _ = kernel
     ends = []
@@ -110,11 +114,11 @@ def scattered(
                     nominal += 1
                     valid += kept
     sizes = [len(range(lo, hi + 1)) for lo, hi in ends]
-    return nominal, valid, laid_out(batch, sizes, c_out, last)
+    return nominal, valid, laid_out(batch, sizes, c_out * groups, last)
 
 
 @st.composite
-def transposed(draw: Draw) -> dict[str, Any]:
+def transposed(draw: Draw, grouped: bool = False) -> dict[str, Any]:
     rank = draw(st.integers(1, 3))
     most = {1: 6, 2: 4, 3: 3}[rank]
     last = draw(st.booleans())
@@ -129,24 +133,32 @@ def transposed(draw: Draw) -> dict[str, Any]:
         before = draw(st.integers(-2, full - 1))
         crop.append((before, draw(st.integers(-2, full - 1 - max(before, 0)))))
     c_in, c_out = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    return {
-        "x": laid_out(draw(st.integers(1, 2)), spatial, c_in, last),
-        "kernel": (*taps, c_out, c_in),
+    groups = draw(st.integers(1, 3)) if grouped else 1
+    case = {
+        "x": laid_out(draw(st.integers(1, 2)), spatial, c_in * groups, last),
+        "kernel": (*taps, c_out, c_in * groups),
         "strides": strides,
         "crop": tuple(crop),
         "dilation": dilation,
         "channels_last": last,
     }
+    return case if groups == 1 else {**case, "groups": groups}
 
 
 @BOUNDED
-@given(case=transposed(), dtype=st.sampled_from(DTYPES))
+@given(case=transposed(grouped=True), dtype=st.sampled_from(DTYPES))
 def test_conv_transpose(case: dict[str, Any], dtype: str) -> None:
     """Any crop of either side; a negative one adds zeros."""
     x, kernel = case.pop("x"), case.pop("kernel")
     cost, shape = cost_and_shape("conv_transpose", x, kernel, dtype=dtype, **case)
     nominal, valid, expected = scattered(
-        x, kernel, case["strides"], case["crop"], case["dilation"], case["channels_last"]
+        x,
+        kernel,
+        case["strides"],
+        case["crop"],
+        case["dilation"],
+        case["channels_last"],
+        case.get("groups", 1),
     )
     assert (cost.macs, cost.macs_valid, shape) == (nominal, valid, expected)
     assert cost.flops == 2 * nominal

@@ -70,7 +70,7 @@ def test_conv(case: dict[str, Any]) -> None:
 
 
 @BOUNDED
-@given(case=transposed())
+@given(case=transposed(grouped=True))
 def test_conv_transpose(case: dict[str, Any]) -> None:
     agrees("conv_transpose", called("conv_transpose", case.pop("x"), case.pop("kernel"), **case))
 
@@ -184,9 +184,14 @@ def test_resize(
 
 
 @BOUNDED
-@given(fn=st.sampled_from([*ACCUMULATED, None]), updates=st.integers(0, 6))
-def test_scatter(fn: str | None, updates: int) -> None:
-    attrs = {"fn": fn} if fn else {}
+@given(
+    fn=st.sampled_from([*ACCUMULATED, None]),
+    updates=st.integers(0, 6),
+    places=st.none() | st.integers(1, 4),
+)
+def test_scatter(fn: str | None, updates: int, places: int | None) -> None:
+    attrs: dict[str, Any] = {"fn": fn} if fn else {}
+    attrs |= {"places": places} if places else {}
     agrees("scatter", called("scatter", (5, 2), (updates, 1), (updates, 2), shape=(5, 2), **attrs))
 
 

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.special
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,7 +138,8 @@ COMPOSED: dict[str, Callable[[Number], Any]] = {
 PRIMITIVE = {
     "transcendentals": (
         "exp exp2 expm1 log log2 log10 log1p sqrt rsqrt cbrt sin cos tan sinh cosh tanh arcsin "
-        "arccos arctan arcsinh arccosh arctanh erf erfc erfinv sigmoid i0 angle"
+        "arccos arctan arcsinh arccosh arctanh erf erfc erfinv sigmoid angle i0 i0e i1 i1e j0 j1 "
+        "k0 k0e k1 k1e y0 y1 gammaln digamma ndtri expi spence dawsn fresnel_cos fresnel_sin"
     ),
     "comparisons": (
         "floor ceil round trunc logical_not bitwise_not isfinite isinf isnan isneginf isposinf "
@@ -219,6 +221,31 @@ def log_add2(a: Number, b: Number) -> Number:
     return log1p(exp(-abs(a - b) * math.log(2))) / math.log(2) + larger(a, b)
 
 
+def gradient(of: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """TensorFlow's own gradient of a function at its operand x, times dy."""
+
+    def derived(dy: float, x: float) -> Any:
+        with tf.GradientTape() as tape:
+            at = tf.constant(x)
+            tape.watch(at)
+            y = of(at)
+        return tape.gradient(y, at, output_gradients=tf.constant(dy))
+
+    return derived
+
+
+def raw_gradient(name: str) -> Callable[[Any, Any], Any]:
+    """The operation with which TensorFlow writes a gradient by the function's result y."""
+
+    def derived(dy: float, y: float) -> Any:
+        op = getattr(tf.raw_ops, f"{name}Grad")
+        if name in ("Elu", "Selu"):
+            return op(gradients=tf.constant(dy), outputs=tf.constant(y))
+        return op(y=tf.constant(y), dy=tf.constant(dy))
+
+    return derived
+
+
 Definition = Callable[[Number, Number], Any]
 
 #: Functions of two operands, and what computes the same.
@@ -260,6 +287,31 @@ DEFINED: dict[str, tuple[Definition, Callable[[Any, Any], Any]]] = {
     "heaviside": (lambda a, b: 0.0 if a < 0 else b if a == 0 else 1.0, np.heaviside),
     "isclose": (lambda a, b: abs(a - b) <= 1e-8 + 1e-5 * abs(b), np.isclose),
     "squared_difference": (lambda a, b: (a - b) ** 2, lambda a, b: np.square(np.subtract(a, b))),
+    "gammainc": (one("transcendentals", scipy.special.gammainc), scipy.special.gammainc),
+    "gammaincc": (one("transcendentals", scipy.special.gammaincc), scipy.special.gammaincc),
+    "polygamma": (one("transcendentals", scipy.special.polygamma), scipy.special.polygamma),
+    "zeta": (one("transcendentals", scipy.special.zeta), scipy.special.zeta),
+    "relu_grad": (lambda dy, x: dy if x > 0 else 0.0, gradient(tf.nn.relu)),
+    "relu6_grad": (lambda dy, x: dy if x > 0 and x < 6 else 0.0, gradient(tf.nn.relu6)),
+    "leaky_relu_grad": (
+        lambda dy, x: dy if x > 0 else 0.2 * dy,
+        gradient(tf.nn.leaky_relu),
+    ),
+    "elu_grad": (lambda dy, y: dy if y > 0 else dy * (y + 1), raw_gradient("Elu")),
+    "selu_grad": (
+        lambda dy, y: dy * (y + 1.05070098 * 1.67326324) if y < 0 else dy * 1.05070098,
+        raw_gradient("Selu"),
+    ),
+    "sigmoid_grad": (lambda dy, y: dy * y * (1 - y), raw_gradient("Sigmoid")),
+    "tanh_grad": (lambda dy, y: dy * (1 - y * y), raw_gradient("Tanh")),
+    "softplus_grad": (lambda dy, x: dy * sigmoid(x), gradient(tf.nn.softplus)),
+    "softsign_grad": (
+        lambda dy, x: dy / (1 + abs(x)) ** 2,
+        gradient(tf.nn.softsign),
+    ),
+    "sqrt_grad": (lambda dy, y: dy * 0.5 / y, raw_gradient("Sqrt")),
+    "rsqrt_grad": (lambda dy, y: -0.5 * dy * y**3, raw_gradient("Rsqrt")),
+    "reciprocal_grad": (lambda dy, y: -dy * y**2, raw_gradient("Reciprocal")),
     "prelu": (
         lambda x, slope: relu(x) - slope * relu(-x),
         lambda x, slope: np.where(np.less(x, 0), np.multiply(slope, x), x),
@@ -270,8 +322,12 @@ PAIRS = [(float(a), float(b)) for a, b in product((-3, -1, 0, 2, 5), (-2, 0, 1, 
 
 def in_domain(name: str) -> list[tuple[float, float]]:
     """The pairs on which a function is defined, as an integer function where it is one."""
-    if name in ("divide", "floor_divide", "mod", "fmod"):
+    if name in ("divide", "floor_divide", "mod", "fmod", "sqrt_grad"):
         return [(a, b) for a, b in PAIRS if b]
+    if name == "zeta":
+        return [(a, b) for a, b in PAIRS if a > 1 and b > 0]
+    if name in ("gammainc", "gammaincc", "polygamma"):
+        return [(a, b) for a, b in PAIRS if a > 0 and b > 0]
     if name == "power" or name.endswith("shift"):
         return [(a, b) for a, b in PAIRS if a > 0 and b >= 0]
     return PAIRS

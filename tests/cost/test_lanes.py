@@ -254,20 +254,28 @@ ACCUMULATED: dict[str, Callable[[Number, Number], Any]] = {
     "multiply": lambda old, new: old * new,
     "max": larger,
     "min": smaller,
+    "weighted": lambda old, new: old + 0.25 * new,
 }
 
 
 @pytest.mark.parametrize("fn", ACCUMULATED)
 @BOUNDED
-@given(rows=st.integers(1, 5), updates=st.integers(1, 6), width=st.integers(1, 4))
-def test_scatter(fn: str, rows: int, updates: int, width: int) -> None:
-    """Each update meets the element that is there."""
+@given(
+    rows=st.integers(1, 5),
+    updates=st.integers(1, 6),
+    width=st.integers(1, 4),
+    places=st.integers(1, 4),
+)
+def test_scatter(fn: str, rows: int, updates: int, width: int, places: int) -> None:
+    """Each update meets the element that is there, at every place that it goes to."""
+    more = {} if places == 1 else {"places": places}
     found, out = cost_and_shape(
-        "scatter", (rows, width), (updates, 1), (updates, width), fn=fn, shape=(rows, width)
+        "scatter", (rows, width), (updates, 1), (updates, width), fn=fn, shape=(rows, width), **more
     )
     tally = Tally()
     for _ in range(updates * width):
-        ACCUMULATED[fn](tally.number(1.0), tally.number(2.0))
+        for _ in range(places):
+            ACCUMULATED[fn](tally.number(1.0), tally.number(2.0))
     assert (found, out) == (tally.cost, (rows, width))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from costlens.errors import InputError, LoweringError
 from costlens.ir.graph import Graph
@@ -339,18 +340,31 @@ class Affine(layers.Layer):
         return self.dense(x) + ops.matmul(x, self.kernel)
 
 
-def test_a_custom_layer_is_unknown_and_has_parameters() -> None:
+def test_a_custom_layer_is_opened_and_has_parameters() -> None:
     graph = read(on_one_input(lambda x: layers.Dense(2)(Affine()(x)), 5))
-    (unknown,) = [n for n in graph.nodes if n.op == "unknown"]
-    assert unknown.attrs["reason"] == "Affine is a custom layer"
+    contractions = [n for n in graph.nodes if n.op == "einsum"]
+    assert [n.origin.kind for n in contractions] == ["Affine", "Affine", "Dense"]
     assert len(graph.weights) == 5
+    assert cost_of(graph).macs == 5 * 3 + 5 * 3 + 3 * 2
 
 
-def test_what_a_custom_layer_gives_at_another_size_is_not_made_up() -> None:
-    build = on_one_input(lambda x: layers.Conv2D(2, 3)(layers.Lambda(lambda t: t)(x)), 8, 8, 3)
+def in_python(x: Any) -> Any:
+    y = tf.numpy_function(np.tanh, [x], "float32")
+    y.set_shape(x.shape)
+    return y
+
+
+def test_a_custom_layer_is_opened_at_another_size_too() -> None:
+    build = on_one_input(lambda x: layers.Conv2D(2, 3)(layers.Lambda(lambda t: t + 1)(x)), 8, 8, 3)
     assert len(read(build, batch=2).outputs) == 1
-    with pytest.raises(LoweringError, match=r"Lambda is not read, .* at another size"):
-        graph_of(abstract(build), input_shape=(4, 4, 3))
+    graph = graph_of(abstract(build), input_shape=(4, 4, 3))
+    assert [graph.values[v].shape for v in graph.outputs] == [(1, 2, 2, 2)]
+
+
+def test_what_cannot_be_traced_is_unknown_and_nothing_else_is() -> None:
+    graph = read(on_one_input(lambda x: layers.Dense(2)(layers.Lambda(in_python)(x) * 2), 5))
+    assert [n.op for n in graph.nodes] == ["input", "unknown", "binary", "einsum", "binary"]
+    assert "Python" in next(n.attrs["reason"] for n in graph.nodes if n.op == "unknown")
 
 
 def test_the_batch_of_an_unknown_is_that_of_its_first_tensor_with_axes() -> None:
@@ -391,14 +405,14 @@ class OtherAttention(layers.MultiHeadAttention):
         return super()._compute_attention(*args, **kwargs)
 
 
-def test_a_subclass_that_changes_what_is_computed_is_unknown() -> None:
+def test_a_subclass_that_changes_what_is_computed_is_opened() -> None:
     mixed = read(on_one_input(MixedIn(5), 5))
+    assert [n.op for n in mixed.nodes] == ["input", "identity"]  # its call returns what it is given
+    assert params_of(mixed) == 5 * 5 + 5
     attention = read(on_one_input(lambda x: OtherAttention(2, 3)(x, x), 5, 4))
-    reasons = [n.attrs["reason"] for g in (mixed, attention) for n in g.nodes if n.op == "unknown"]
-    assert reasons == [
-        "MixedIn is a custom layer: a Dense with its own call",
-        "OtherAttention is a custom layer: a MultiHeadAttention with its own _compute_attention",
-    ]
+    plain = read(on_one_input(lambda x: layers.MultiHeadAttention(2, 3)(x, x), 5, 4))
+    assert cost_of(attention).macs == cost_of(plain).macs
+    assert params_of(attention) == params_of(plain)
 
 
 class Trained(keras.Model):
@@ -437,10 +451,18 @@ def test_models_with_a_call_of_their_own(kind: str) -> None:
         x = Input((5,))
         return Doubling(x, layers.Dense(3)(x))
 
-    with pytest.raises(InputError, match="is a subclassed model"):
-        graph_of(abstract(build))
-    graph = read(on_one_input(build(), 5))
-    assert [n.op for n in graph.nodes] == ["input", "unknown"]
+    model = abstract(build)
+    if kind == "subclassed":
+        with pytest.raises(InputError, match="subclassed model that was never called"):
+            graph_of(model)
+        graph = graph_of(model, input_shape=(5,))
+    else:
+        graph = graph_of(model)
+    doubled = ["binary"] * (kind == "own call")
+    assert [n.op for n in graph.nodes] == ["input", "einsum", "binary", *doubled]
+    inside = read(on_one_input(build(), 5))
+    assert [n.op for n in inside.nodes] == ["input", "einsum", "binary", *doubled]
+    assert params_of(graph) == params_of(inside) == 5 * 3 + 3
 
 
 def test_an_unbuilt_sequential_needs_its_input_shape_and_stays_unbuilt() -> None:

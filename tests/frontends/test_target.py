@@ -88,7 +88,7 @@ def test_an_importable_module(text: str) -> None:
         ("nosuch.py:net", "no such file"),
         ("nosuch.h5", "no such file"),
         ("https://example.com/model.py", "no such file"),
-        ("model.py:1", "neither a name nor a call"),
+        ("model.py:1.5", "neither a name nor a call"),
         ("model.py:f(x)", "neither a name nor a call"),
         ("model.py:f(1)(2)", "neither a name nor a call"),
         ("model.py:f[x]", "neither a name nor a call"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from costlens.analysis.storage import roots
 from costlens.analysis.unknown import reason, unknown_of
@@ -30,6 +30,7 @@ class Row:
 
     ``scope`` holds the container names; ``call`` is 1 for the first use and 0 for a layer that
     the model holds and never calls. ``shared`` marks a use whose weights stand on another row.
+    ``training_macs`` are those of a training step, where one was traced.
     ``at_least`` names the figures that are lower bounds, and ``unknown`` says why.
     """
 
@@ -52,6 +53,28 @@ class Row:
     at_least: frozenset[str]
     unknown: tuple[str, ...]
     ops: tuple[Part, ...]
+    training_macs: int | None = None
+
+
+def with_training(rows: Sequence[Row], step: Graph, costs: Sequence[Cost]) -> tuple[Row, ...]:
+    """The rows, each with the MACs of its part of a traced and priced training step.
+
+    What only training computes stands in rows of its own, which cost nothing else.
+    """
+    groups = {(origin.layer, origin.call): found for origin, found in calls(step).items()}
+
+    def trained(row: Row) -> Row:
+        found = groups.pop((row.path, row.call), [])
+        unknown = unknown_of(step, [step.nodes[i] for i in found])
+        bounds = row.at_least | ({"training_macs"} if "macs" in unknown else set())
+        return replace(row, training_macs=sum(costs[i].macs for i in found), at_least=bounds)
+
+    made = [trained(row) for row in rows]
+    for path, call in list(groups):
+        extra = trained(replace(_uncalled(path, ()), type="training only", call=call))
+        if extra.training_macs or extra.at_least:
+            made.append(extra)
+    return tuple(made)
 
 
 def rows(graph: Graph, costs: Sequence[Cost]) -> tuple[Row, ...]:

@@ -55,6 +55,7 @@ class Totals:
     peak_memory_bytes: int
     layers: int
     at_least: frozenset[str] = frozenset()
+    training_macs: int | None = None
 
 
 def coverage(graph: Graph) -> Coverage:
@@ -89,8 +90,17 @@ def totals(graph: Graph, costs: Sequence[Cost], rows: Sequence[Row], peak_bytes:
         bytes_moved=cost.bytes_moved,
         peak_memory_bytes=peak_bytes,
         layers=len({row.path for row in rows}),
-        at_least=_lower_bounds(graph),
+        at_least=_lower_bounds(graph).union(*(row.at_least & _STEP for row in rows)),
+        training_macs=_training(rows),
     )
+
+
+_STEP = frozenset({"training_macs"})
+
+
+def _training(rows: Sequence[Row]) -> int | None:
+    known = [row.training_macs for row in rows if row.training_macs is not None]
+    return sum(known) if known else None
 
 
 def _lower_bounds(graph: Graph) -> frozenset[str]:

@@ -31,6 +31,7 @@ class Line:
     rows: int
     shared: bool
     at_least: frozenset[str]
+    training_macs: int | None
 
 
 def share(part: int, whole: int) -> float:
@@ -100,6 +101,7 @@ def _leaf(row: Row, level: int, label: str, total: int) -> Line:
         rows=1,
         shared=row.shared,
         at_least=row.at_least,
+        training_macs=row.training_macs,
     )
 
 
@@ -122,7 +124,13 @@ def _sum(rows: Sequence[Row], level: int, name: str, total: int) -> Line:
         rows=len(rows),
         shared=False,
         at_least=_bounds(rows),
+        training_macs=_trained(rows),
     )
+
+
+def _trained(rows: Sequence[Row]) -> int | None:
+    known = [row.training_macs for row in rows if row.training_macs is not None]
+    return sum(known) if known else None
 
 
 def _bounds(rows: Sequence[Row]) -> frozenset[str]:

@@ -13,7 +13,8 @@ _NONE: frozenset[str] = frozenset()
 
 def unknown_figures(graph: Graph, node: Node) -> frozenset[str]:
     """The figures of a node that are lower bounds; empty where all are exact."""
-    return UNCOUNTED.get(node.op, _NONE) | (_SIZES if _handles_text(graph, node) else _NONE)
+    unsized = _handles_text(graph, node) or (node.op == "unknown" and not node.outputs)
+    return UNCOUNTED.get(node.op, _NONE) | (_SIZES if unsized else _NONE)
 
 
 def unknown_of(graph: Graph, nodes: Iterable[Node]) -> frozenset[str]:

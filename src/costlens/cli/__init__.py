@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from costlens import __version__
 from costlens.cli import analyze, explain, graph, ops, report, savings
-from costlens.cli.options import BadUsage, Parser
+from costlens.cli.options import BadUsage, Parser, split
 from costlens.cli.output import discard_output, warn
 from costlens.errors import CostlensError
 
@@ -44,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str], debug: bool) -> int:
     try:
-        options = _parser().parse_args(arguments)
-        return int(options.run(options))
+        own, scripts = split(arguments)
+        options = _parser().parse_args(own)
+        options.arguments = scripts
+        return int(options.command(options))
     except (CostlensError, BadUsage) as error:
         if debug:
             raise

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import check_writable, emit, progress, warn, warn_unknown
+from costlens.cli.output import check_writable, emit, progress, warn, warn_of_script, warn_unknown
 
 if TYPE_CHECKING:
     from costlens.study import Study
@@ -31,12 +31,19 @@ def add(commands: Any) -> None:
     shown.add_argument("--sort", choices=_SORTS, help="the largest first")
     shown.add_argument("--layer", metavar="GLOB", help="layers whose path or type matches")
     flags.add_output(shown, _SUFFIXES)
+    more = parser.add_argument_group("what is counted besides")
+    more.add_argument("--training", action="store_true", help="MACs of a training step, by layer")
+    more.add_argument(
+        "--verify",
+        action="store_true",
+        help="count the traced graph too, and exit 1 where the two differ",
+    )
     parser.add_argument("--strict", action="store_true", help="exit 3 where a figure is unknown")
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Analyse and print; 3 where ``--strict`` finds an unknown."""
+    """Analyse and print; 3 where ``--strict`` finds an unknown, 1 where ``--verify`` differs."""
     if options.output is not None:
         check_writable(options.output)
     form = flags.format_of(options, _SUFFIXES, "analyze")
@@ -45,19 +52,21 @@ def run(options: argparse.Namespace) -> int:
     emit(text, options.output)
     if not options.quiet:
         _warn(studies, options.layer)
+    if any(study.verification and not study.verification.agrees for study in studies):
+        return 1
     unknown = any(not study.coverage.complete for study in studies)
     return 3 if options.strict and unknown else 0
 
 
 def _studies(options: argparse.Namespace) -> list[Study]:
-    from costlens.frontends import read_all
-    from costlens.study import Study, analyze
+    from costlens.frontends import read, read_all
+    from costlens.study import study_of
 
     with progress(f"reading {options.target}", options.quiet):
         if options.all:
-            found = read_all(options.target, **flags.sizes(options))
-            return [Study(graph, source) for graph, source in found]
-        return [analyze(options.target, **flags.sizes(options))]
+            found = read_all(options.target, *flags.wanted(options))
+            return [study_of(reading) for reading in found]
+        return [study_of(read(options.target, *flags.wanted(options)))]
 
 
 def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) -> str:
@@ -90,6 +99,8 @@ def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) ->
 def _warn(studies: Sequence[Study], layer: str | None) -> None:
     from costlens.analysis.tree import select
 
+    for source in {study.source.warnings: study.source for study in studies}.values():
+        warn_of_script(source)
     for study in studies:
         if layer is not None and not select(study.layers, layer):
             warn(f"{study.graph.name}: no layer's path or type matches {layer}.")

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import check_writable, emit, progress
+from costlens.cli.output import check_writable, emit, progress, warn_of_script
 
 if TYPE_CHECKING:
     from costlens.report.document import Document
@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         help="a layer's path, as analyze shows it, or a glob; a block's name, as savings shows it",
     )
     flags.add_output(parser, _SUFFIXES)
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         check_writable(options.output)
     with progress(f"reading {options.target}", options.quiet):
-        study = analyze(options.target, **flags.sizes(options))
+        study = analyze(options.target, **flags.reading(options))
+    if not options.quiet:
+        warn_of_script(study.source)
     emit(_render(_explained(study, options.layer), form, options), options.output)
     return 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import check_writable, emit, progress
+from costlens.cli.output import check_writable, emit, progress, warn_of_script
 
 
 def add(commands: Any) -> None:
@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
         default="op",
         help="a node per op, per layer call, or per block that is built on 1×1s",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     check_writable(options.output)
     write = writer(options.output.suffix.lower())
     with progress(f"reading {options.target}", options.quiet):
-        study = analyze(options.target, **flags.sizes(options))
+        study = analyze(options.target, **flags.reading(options))
+    if not options.quiet:
+        warn_of_script(study.source)
     emit(write(study.to_networkx(options.level)), options.output)
     return 0

@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--format", choices=("terminal", "markdown"), default="terminal")
     flags.add_common(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:

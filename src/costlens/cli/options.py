@@ -7,11 +7,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from costlens.errors import InputError
+
+if TYPE_CHECKING:
+    from costlens.frontends import Running, Wanted
 
 _POSITIVE = "0*[1-9][0-9]{0,17}"
 
@@ -49,6 +52,13 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         help="an input's shape without the batch; repeat it for several inputs",
     )
     sizes.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME=DTYPE:SHAPE",
+        help="what a subclassed model takes, with the batch: tokens=int32:1,128",
+    )
+    sizes.add_argument(
         "--dim",
         action="append",
         default=[],
@@ -62,6 +72,16 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         metavar="FILE",
         dest="imports",
         help="a Python file with layers of yours that a saved model needs; it is run",
+    )
+    scripts = parser.add_argument_group("how a script is run (its own arguments follow --)")
+    scripts.add_argument(
+        "--run", action="store_true", help="run it for real: it trains, downloads and writes"
+    )
+    scripts.add_argument(
+        "--time-limit",
+        type=positive,
+        metavar="SECONDS",
+        help="then read what it has made (default 60; with --run, none)",
     )
     add_common(parser)
 
@@ -105,14 +125,49 @@ def screen(output: Path | None) -> tuple[int, bool]:
     return shutil.get_terminal_size((120, 24)).columns, colour
 
 
-def sizes(options: argparse.Namespace) -> dict[str, Any]:
-    """``batch``, ``input_shape``, ``dims`` and ``imports`` as ``study.analyze`` takes them."""
+def split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """A command line, and the script's own arguments after ``--``."""
+    if "--" not in arguments:
+        return list(arguments), ()
+    at = list(arguments).index("--")
+    return list(arguments[:at]), tuple(arguments[at + 1 :])
+
+
+def reading(options: argparse.Namespace) -> dict[str, Any]:
+    """How a target is read, as ``study.analyze`` takes it: its sizes, and how a script is run."""
+    from costlens.frontends import Running
+
+    limit = options.time_limit or (0 if options.run else 60)
     return {
         "batch": options.batch,
         "input_shape": _input_shapes(options.input_shape),
         "dims": dict(_dim(text) for text in options.dim),
+        "inputs": dict(_input(text) for text in options.input) or None,
         "imports": tuple(options.imports),
+        "running": Running(tuple(options.arguments), options.run, float(limit)),
     }
+
+
+def wanted(options: argparse.Namespace) -> tuple[Wanted, Running]:
+    """How a target is read, with what ``analyze`` counts besides."""
+    from costlens.frontends import Wanted
+
+    how = reading(options)
+    running = how.pop("running")
+    return Wanted(**how, verify=options.verify, training=options.training), running
+
+
+def _input(text: str) -> tuple[str, tuple[str, tuple[int, ...]]]:
+    """``tokens=int32:1,128``; without a name for a model's one input."""
+    from costlens.ir.types import ITEMSIZE
+
+    name, _, rest = text.rpartition("=")
+    dtype, colon, shape = rest.rpartition(":")
+    if not colon or dtype not in ITEMSIZE:
+        raise InputError(
+            "--input", f"{text!r} is not NAME=DTYPE:SHAPE", "Write it as tokens=int32:1,128."
+        )
+    return name, (dtype, _numbers("--input", shape))
 
 
 def _input_shapes(texts: list[str]) -> Any:

@@ -16,6 +16,7 @@ from costlens.errors import InputError
 from costlens.units import printable
 
 if TYPE_CHECKING:
+    from costlens.frontends import Source
     from costlens.study import Study
 
 
@@ -106,6 +107,18 @@ def discard_output() -> None:
 def warn(text: str) -> None:
     """One line on standard error, whatever it quotes."""
     print(f"costlens: {printable(text)}", file=sys.stderr)
+
+
+_MOST_WARNINGS = 20
+
+
+def warn_of_script(source: Source) -> None:
+    """Say what was skipped and stood in for in a script; what is left out is in the notes."""
+    for text in source.warnings[:_MOST_WARNINGS]:
+        warn(text)
+    left = len(source.warnings) - _MOST_WARNINGS
+    if left > 0:
+        warn(f"{left} more warnings are in the notes of --format json.")
 
 
 def warn_unknown(study: Study) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import progress, write_files
+from costlens.cli.output import progress, warn_of_script, write_files
 from costlens.errors import InputError
 from costlens.units import printable
 
@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="made if it is not there"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
     studies = []
     for target in options.target:
         with progress(f"reading {target}", options.quiet):
-            studies.append(analyze(target, **flags.sizes(options)))
+            studies.append(analyze(target, **flags.reading(options)))
+        if not options.quiet:
+            warn_of_script(studies[-1].source)
     files = _files(studies)
     with _made(folder):
         write_files({folder / name: text for name, text in files.items()})

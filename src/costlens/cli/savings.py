@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from costlens.cli import options as flags
-from costlens.cli.output import check_writable, emit, progress, warn, warn_unknown
+from costlens.cli.output import check_writable, emit, progress, warn, warn_of_script, warn_unknown
 from costlens.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
     shown.add_argument("--misses", action="store_true", help="what looked like a block and is none")
     flags.add_output(parser, _SUFFIXES)
     parser.add_argument("--strict", action="store_true", help="exit 3 where a figure is unknown")
-    parser.set_defaults(run=run)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         check_writable(options.output)
     with progress(f"reading {options.target}", options.quiet):
-        study = analyze(options.target, **flags.sizes(options))
+        study = analyze(options.target, **flags.reading(options))
+    if not options.quiet:
+        warn_of_script(study.source)
     emit(_render(study, form, choice, options), options.output)
     if not options.quiet:
         _warn(study, choice)

@@ -141,7 +141,8 @@ def _conv_transpose(call: Call) -> Iterator[Term]:
     x, kernel = call.operands
     c_out, c_in = map(units.exact, kernel.shape[-2:])
     shifts = [before for before, _ in call.attrs["crop"]]
-    channels = ("Cin", c_in), ("Cout", c_out)
+    grouped = call.attrs.get("groups", 1) != 1
+    channels = ("Cin", c_in), ("Cout/groups" if grouped else "Cout", c_out)
     yield from _slid(call, ("input positions", x), call.out, shifts, "cropped", channels)
 
 
@@ -382,8 +383,10 @@ def _overlaps(n: int, m: int) -> str:
 
 
 def _scatter(call: Call) -> Iterator[Term]:
+    updates, places = dots(call.operands[-1].shape), call.attrs.get("places", 1)
+    rest = (("places of each", units.exact(places)),) if places != 1 else ()
     for figure in ("adds", "muls", "comparisons"):
-        yield Term(figure, "update elements", dots(call.operands[-1].shape))
+        yield _product(figure, ("update elements", updates), *rest)
 
 
 FORMULAS: Mapping[str, Callable[[Call], Iterator[Term]]] = {

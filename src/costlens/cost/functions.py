@@ -28,7 +28,9 @@ UNARY: Mapping[str, Cost] = {
     **_each("isposinf isreal signbit", _CMP),
     **_each("nan_to_num", 3 * _CMP),  # nan, +inf, -inf
     **_each("exp exp2 expm1 log log2 log10 log1p sqrt rsqrt cbrt sin cos tan sinh cosh tanh", _TRN),
-    **_each("arcsin arccos arctan arcsinh arccosh arctanh erf erfc erfinv sigmoid i0 angle", _TRN),
+    **_each("arcsin arccos arctan arcsinh arccosh arctanh erf erfc erfinv sigmoid angle", _TRN),
+    **_each("i0 i0e i1 i1e j0 j1 k0 k0e k1 k1e y0 y1 gammaln digamma ndtri expi spence", _TRN),
+    **_each("dawsn fresnel_cos fresnel_sin", _TRN),
     **_each("square deg2rad rad2deg scale", _MUL),
     **_each("reciprocal", _DIV),
     **_each("sinc", _TRN + _MUL + _DIV + _CMP),
@@ -77,5 +79,17 @@ BINARY: Mapping[str, Cost] = {
     **_each("logaddexp2", 2 * _TRN + 2 * _ADD + _MUL + _DIV + _CMP),  # the same in ln 2
     **_each("isclose", 2 * _ADD + _MUL + _CMP),  # |a - b| ≤ atol + rtol |b|
     **_each("squared_difference", _ADD + _MUL),
+    **_each("gammainc gammaincc polygamma zeta", _TRN),
+    # gradients: of what is above, times what is known of the function's operand x or result y
+    **_each("relu_grad", _CMP),
+    **_each("relu6_grad", 2 * _CMP),
+    **_each("leaky_relu_grad", _CMP + _MUL),
+    **_each("elu_grad selu_grad", _CMP + _ADD + _MUL),
+    **_each("sigmoid_grad tanh_grad", _ADD + 2 * _MUL),  # dy y (1 - y), dy (1 - y²)
+    **_each("softplus_grad", _SIGMOID + _MUL),
+    **_each("softsign_grad", _ADD + _MUL + _DIV),  # dy / (1 + |x|)²
+    **_each("sqrt_grad", _MUL + _DIV),  # dy / 2 / y
+    **_each("rsqrt_grad", 4 * _MUL),  # -dy y³ / 2
+    **_each("reciprocal_grad", 2 * _MUL),  # -dy y²
 }
 """Cost of one output element, by function name."""

@@ -49,7 +49,7 @@ def conv(call: Call) -> Cost:
 
 
 def conv_transpose(call: Call) -> Cost:
-    """Transposed convolution: input positions × kernel taps × Cin × Cout.
+    """Transposed convolution: input positions × kernel taps × Cin × Cout/groups.
 
     Each input element is multiplied by every tap; the valid count drops the products whose
     output position is cropped.
@@ -211,9 +211,13 @@ def resize(call: Call) -> Cost:
 
 
 def scatter(call: Call) -> Cost:
-    """Scatter with accumulation: one operation per update element; a plain write costs none."""
-    fn = call.attrs.get("fn", "set")
-    updates = call.operands[-1].size
-    return {"add": Cost(adds=updates), "multiply": Cost(muls=updates)}.get(
-        fn, Cost(comparisons=updates) if fn in ("max", "min") else ZERO
+    """Scatter with accumulation: one operation per update element and place that it goes to.
+
+    A plain write costs none; a weighted addition one multiplication more.
+    """
+    fn, n = call.attrs.get("fn", "set"), call.operands[-1].size * call.attrs.get("places", 1)
+    if fn == "weighted":
+        return Cost(adds=n, muls=n)
+    return {"add": Cost(adds=n), "multiply": Cost(muls=n)}.get(
+        fn, Cost(comparisons=n) if fn in ("max", "min") else ZERO
     )

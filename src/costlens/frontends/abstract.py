@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
 from collections import defaultdict
@@ -13,9 +14,6 @@ from typing import Any
 
 from costlens.errors import InputError
 
-_TRAINING = (
-    "fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch",
-)  # fmt: skip
 _NOTHING = ("load_weights", "save", "save_weights", "export")
 
 
@@ -81,16 +79,11 @@ def abstract_keras() -> Iterator[Any]:
     global_state.set_global_attribute("object_name_uids", defaultdict(int))
     variables = importlib.import_module("keras.src.backend.common.variables")
     try:
-        for name in _TRAINING:
-            replace(keras.Model, name, _refusal(name))
         for name in _NOTHING:
             replace(keras.Model, name, _nothing)
         replace(variables.Variable, "__init__", _from_value(variables.Variable.__init__))
         replace(file_utils, "get_file", _no_download)
         replace(keras.utils, "get_file", _no_download)
-        for name, module in list(sys.modules.items()):
-            if name.startswith("keras.src.datasets.") and hasattr(module, "get_file"):
-                replace(module, "get_file", _no_data)
         with keras.StatelessScope(initialize_variables=False):
             yield keras
     finally:
@@ -100,6 +93,29 @@ def abstract_keras() -> Iterator[Any]:
             global_state.set_global_attribute(name, value)
 
 
+_MOST_BYTES = 2 << 30
+"""Weights beyond which a model that reading has built is not given any."""
+
+
+def left_initialised(model: Any) -> str:
+    """Give a model that was built by reading it its weights, as calling it would have.
+
+    Nothing happens where variables are abstract all around, or too large; then a note says so.
+    """
+    stateless = importlib.import_module("keras.src.backend.common.stateless_scope")
+    waiting = [v for v in model.variables if getattr(v, "_value", model) is None]
+    if not waiting or stateless.in_stateless_scope():
+        return ""
+    if sum(math.prod(v.shape) * 4 for v in waiting) > _MOST_BYTES:
+        return (
+            "Reading the model has built it, and its weights, which are large, were not "
+            "initialised: make it anew before it is used."
+        )
+    for variable in waiting:
+        variable._deferred_initialize()
+    return ""
+
+
 def _nothing(*args: Any, **kwargs: Any) -> None:
     """Stands in for loading and saving weights that were never made."""
 
@@ -107,10 +123,6 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
 def _no_download(fname: str = "", *args: Any, **kwargs: Any) -> str:
     """Stands in for ``get_file``: the name of a file that nobody reads."""
     return str(fname)
-
-
-def _no_data(*args: Any, **kwargs: Any) -> str:
-    raise InputError("", f"the script loads a data set, and {_NOT_YET}", _NAME_IT)
 
 
 def _from_value(original: Callable[..., None]) -> Callable[..., None]:
@@ -129,14 +141,3 @@ def _from_value(original: Callable[..., None]) -> Callable[..., None]:
         original(self, initializer, shape, dtype, *args, **kwargs)
 
     return init
-
-
-_NOT_YET = "training scripts are not read yet"
-_NAME_IT = "Put the model in a function and name it after a colon."
-
-
-def _refusal(name: str) -> Any:
-    def refuse(model: Any, *args: Any, **kwargs: Any) -> None:
-        raise InputError(str(model.name), f"the script calls {name}, and {_NOT_YET}", _NAME_IT)
-
-    return refuse

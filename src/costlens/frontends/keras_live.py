@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from costlens.errors import InputError, LoweringError
-from costlens.frontends.abstract import abstract_keras
+from costlens.frontends.abstract import abstract_keras, left_initialised
+from costlens.frontends.keras_inputs import ModelCall, settle_call
+from costlens.frontends.keras_open import opener, traced_model
 from costlens.frontends.layercall import (
     Constant,
     Layer,
@@ -23,13 +27,18 @@ from costlens.frontends.layercall import (
     map_leaves,
 )
 from costlens.frontends.lowering import LOWERINGS
+from costlens.frontends.lowering.jax import JAX_OPS
 from costlens.frontends.lowering.quantized import packing_noted
 from costlens.frontends.lowering.run import lower
+from costlens.frontends.lowering.tf import TF_OPS
 from costlens.frontends.program import layer_key
-from costlens.frontends.sizes import InputShape, only_shape, settle
+from costlens.frontends.sizes import AS_IT_IS, Inputs, InputShape, Wanted, only_shape, settle
 from costlens.ir.check import check
 from costlens.ir.graph import Graph
 from costlens.ir.types import TensorType
+
+TABLE = {**LOWERINGS, **JAX_OPS, **TF_OPS}
+"""Every layer and operation that is read, traced ones included."""
 
 _HARMLESS = frozenset(
     "get_config from_config get_build_config build_from_config get_compile_config "
@@ -60,18 +69,105 @@ def function_of(model: Any) -> Any | None:
     return model if getattr(model, "_nodes_by_depth", None) is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """A model's graph, and where they were wanted the traced one and that of a training step."""
+
+    graph: Graph
+    traced: Graph | None = None
+    step: Graph | None = None
+
+
+def read(model: Any, wanted: Wanted = AS_IT_IS, given: Tree = None) -> Graphs:
+    """The graphs of a live model; ``given`` is what a script gives it, a tree of (shape, dtype).
+
+    A subclassed model that was never called is built, as calling it would. Raises InputError
+    where a size stays open and LoweringError where a layer disagrees with Keras about itself.
+    """
+    model = _built(model, wanted.input_shape)
+    graphs = Graphs(
+        _read(model, wanted, given),
+        _traced(model, wanted, given, False) if wanted.verify else None,
+        _traced(model, wanted, given, True) if wanted.training else None,
+    )
+    note = left_initialised(model)
+    if not note:
+        return graphs
+    return replace(graphs, graph=replace(graphs.graph, notes=(*graphs.graph.notes, note)))
+
+
 def read_graph(
     model: Any,
     batch: int | None = None,
     input_shape: InputShape = None,
     dims: Mapping[str, int] | None = None,
+    inputs: Inputs | None = None,
 ) -> Graph:
-    """The graph of a built Functional or Sequential model, every layer call checked against it."""
-    model = _built(model, input_shape)
-    program = read_model(model)
-    types, resized = settle(program.inputs, batch, input_shape)
-    graph = check(lower(program, LOWERINGS, types, dims, resized))
+    """The graph of a model, every layer call checked against it; a subclassed one is traced."""
+    return read(model, Wanted(batch, input_shape, dims, inputs)).graph
+
+
+def _read(model: Any, wanted: Wanted, given: Tree) -> Graph:
+    reader = _Reader()
+    with abstract_keras():
+        if function_of(model) is None:
+            call = settle_call(model, wanted, given)
+            program = traced_model(model, call.args, call.kwargs, reader.layer, leaf_of)
+            program, types, resized = _with_names(program, call.names), _types(program), False
+        else:
+            program = reader.program(model)
+            types, resized = settle(program.inputs, wanted.batch, wanted.input_shape)
+        opened = opener(model, reader.layer, leaf_of, reader.live)
+        graph = check(lower(program, TABLE, types, wanted.dims, resized, opened))
     return _counted(graph, int(model.count_params()))
+
+
+def _traced(model: Any, wanted: Wanted, given: Tree, training: bool) -> Graph:
+    """The same model as TensorFlow traces it, every operation of every layer.
+
+    An independent count: neither the configs of layers nor their lowerings take part. With
+    ``training`` it is a training step: the forward pass in training mode, and the gradients of
+    the outputs by every trainable variable.
+    """
+    reader = _Reader()
+    call = _call_of(model, reader, wanted, given)
+    with abstract_keras():
+        kwargs = {**call.kwargs, **_in_training(model)} if training else call.kwargs
+        program = traced_model(
+            model, call.args, kwargs, reader.layer, leaf_of, opened=True, backward=training
+        )
+        return check(lower(_with_names(program, call.names), TABLE, _types(program)))
+
+
+def _call_of(model: Any, reader: _Reader, wanted: Wanted, given: Tree) -> ModelCall:
+    """How to call a model; a Functional one on its own inputs."""
+    function = function_of(model)
+    if function is None:
+        return settle_call(model, wanted, given)
+    declared = reader.program(model).inputs
+    types, _ = settle(declared, wanted.batch, wanted.input_shape)
+    return ModelCall((_packed(function, types),), {}, tuple(x.name for x in declared))
+
+
+def _with_names(program: Program, names: Sequence[str]) -> Program:
+    named = zip(program.inputs, names, strict=True)
+    return replace(program, inputs=tuple(replace(x, name=name) for x, name in named))
+
+
+def _in_training(model: Any) -> Mapping[str, bool]:
+    """The flag that puts a call in training mode, where the call takes it."""
+    return {"training": True} if getattr(model, "_call_has_training_arg", False) else {}
+
+
+def _types(program: Program) -> tuple[TensorType, ...]:
+    """The input types of a traced program, which were concrete when it was traced."""
+    return tuple(TensorType(tuple(n or 0 for n in x.shape), x.dtype) for x in program.inputs)
+
+
+def _packed(function: Any, types: Sequence[TensorType]) -> Tree:
+    """Input types in the structure that a Functional model takes."""
+    by_tensor = {id(x): t for x, t in zip(function._inputs, types, strict=True)}
+    return map_leaves(lambda x: by_tensor[id(x)], _plain(function._inputs_struct))
 
 
 def _counted(graph: Graph, by_keras: int) -> Graph:
@@ -116,6 +212,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.layers: dict[int, Layer] = {}
+        self.live: dict[Hashable, Any] = {}
 
     def program(self, model: Any) -> Program:
         function = function_of(model)
@@ -128,7 +225,7 @@ class _Reader:
         numbers: dict[int, int] = {}
 
         def leaf(value: Any) -> Any:
-            return _leaf(value, numbers)
+            return leaf_of(value, numbers)
 
         inputs = tuple(
             ProgramInput(
@@ -162,6 +259,7 @@ class _Reader:
 
     def _layer(self, operation: Any) -> Layer:
         name, identity = str(operation.name), ("live", id(operation))
+        self.live[identity] = operation
         cls = type(operation)
         if function_of_layer(operation):
             key = f"layer:{cls.__name__}"
@@ -315,7 +413,8 @@ def _plain(tree: Any) -> Tree:
     return tree
 
 
-def _leaf(value: Any, numbers: Mapping[int, int]) -> Any:
+def leaf_of(value: Any, numbers: Mapping[int, int] = MappingProxyType({})) -> Any:
+    """A live argument as a leaf; symbolic tensors by their numbers."""
     if hasattr(value, "_keras_history") and id(value) in numbers:
         return Ref(numbers[id(value)])
     if value is None or value is ... or isinstance(value, (bool, int, float, complex, str, slice)):

@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -20,27 +20,22 @@ from costlens.errors import CostlensError, InputError
 from costlens.frontends import keras_file, keras_live
 from costlens.frontends.abstract import abstract_keras
 from costlens.frontends.keras2 import is_keras_2
+from costlens.frontends.keras_live import Graphs
 from costlens.frontends.saved import Saved
-from costlens.frontends.sizes import InputShape
-from costlens.ir.graph import Graph
+from costlens.frontends.sizes import Wanted
 
 
-def read_graph(
-    saved: Saved,
-    imports: Sequence[str],
-    batch: int | None = None,
-    input_shape: InputShape = None,
-    dims: Mapping[str, int] | None = None,
-) -> Graph:
-    """The graph of a model that Keras loads with the classes of the files in ``imports``.
+def read(saved: Saved, wanted: Wanted) -> Graphs:
+    """The graphs of a model that Keras loads with the classes of the files in ``wanted.imports``.
 
     Where Keras cannot load it, a class of the user's being absent still, it is read without,
-    and a note says so. Raises InputError where a file cannot be run or has no class of the model.
+    and a note says so. Raises InputError where a file cannot be run or has no class of the model,
+    and where a traced graph is wanted and Keras cannot load the model.
     """
     used = set(_classes(saved.config))
     with abstract_keras() as keras, redirect_stdout(sys.stderr):
-        found = {name: value for each in imports for name, value in _run(each).items()}
-        if found.keys().isdisjoint(used):
+        found = {name: value for each in wanted.imports for name, value in _run(each).items()}
+        if wanted.imports and found.keys().isdisjoint(used):
             fix = f"They have {', '.join(sorted(found)) or 'none'}."
             raise InputError("--import", f"no class of {saved.where} is in the files", fix)
         if not used.isdisjoint(("Lambda", "__lambda__")):
@@ -48,14 +43,17 @@ def read_graph(
         else:
             try:
                 model = _loaded(keras, saved.config, dict(found))
-                graph = keras_live.read_graph(model, batch, input_shape, dims)
-                return keras_file.compared(graph, saved)
+                graphs = keras_live.read(model, wanted)
+                return replace(graphs, graph=keras_file.compared(graphs.graph, saved))
             except CostlensError:
                 raise
             except Exception as error:  # what Keras, or the user's class, makes of the file
                 why = " ".join(str(error).split())[:200]
-    graph = keras_file.read_graph(saved, batch, input_shape, dims)
-    return replace(graph, notes=(*graph.notes, f"Keras did not load the file: {why}."))
+    if wanted.verify or wanted.training:
+        fix = "Pass --import with the file of its own layers."
+        raise InputError(saved.where, f"Keras cannot load it to trace it: {why}", fix)
+    graph = keras_file.read_graph(saved, wanted.batch, wanted.input_shape, wanted.dims)
+    return Graphs(replace(graph, notes=(*graph.notes, f"Keras did not load the file: {why}.")))
 
 
 def _loaded(keras: Any, config: Mapping[str, Any], classes: dict[str, Any]) -> Any:

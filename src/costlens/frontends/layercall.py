@@ -35,6 +35,27 @@ class Constant:
     key: Hashable
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Known:
+    """An operand of a traced operation whose numbers are known: an axis, a shape, a padding."""
+
+    type: TensorType
+    value: Any
+    key: Hashable
+
+    @property
+    def ints(self) -> tuple[int, ...]:
+        """The numbers as a flat tuple of ints."""
+        return tuple(int(n) for n in self.value.reshape(-1))
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A tensor whose size depends on the data; what reads it is unknown, for this reason."""
+
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Opaque:
     """A leaf that cannot be described without running it: a callable, a foreign object."""
@@ -93,6 +114,22 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A call of a layer that was traced: the steps inside it, on the tensors around it.
+
+    A ``container`` (a keras.Model) has rows inside; another layer is one row. ``outputs`` are
+    the references that the call gives its caller. ``call`` identifies it: a group of a call that
+    was met before adds to its row, as the backward pass of a layer does.
+    """
+
+    layer: Layer
+    steps: tuple[Step | Group, ...]
+    outputs: tuple[Ref, ...]
+    container: bool
+    call: Hashable
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramInput:
     """An input of a program; None in ``shape`` is left open."""
 
@@ -104,13 +141,14 @@ class ProgramInput:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Program:
-    """A Functional or Sequential model: inputs, calls in Keras's run order, output tree."""
+    """A model: inputs, calls in the order in which they run, output tree; ``kind`` is its class."""
 
     name: str
     inputs: tuple[ProgramInput, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Step | Group, ...]
     outputs: Tree
     uncalled: tuple[Layer, ...] = ()
+    kind: str = "Functional"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +228,12 @@ def leaves(tree: Tree) -> Iterator[Any]:
 
 
 def map_leaves(fn: Callable[[Any], Any], tree: Tree) -> Tree:
-    """The same tree with every leaf replaced."""
+    """The same tree with every leaf replaced, met in the order of ``leaves``."""
     if isinstance(tree, tuple):
         return tuple([map_leaves(fn, item) for item in tree])
     if isinstance(tree, list):
         return [map_leaves(fn, item) for item in tree]
     if isinstance(tree, Mapping):
-        return {key: map_leaves(fn, item) for key, item in tree.items()}
+        made = {key: map_leaves(fn, tree[key]) for key in sorted(tree)}
+        return {key: made[key] for key in tree}
     return fn(tree)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from operator import index
 
 from costlens.errors import InputError
@@ -11,6 +12,31 @@ from costlens.ir.types import Shape, TensorType
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]] | Sequence[Sequence[int]] | None
 """One shape, one per input in order, or by input name; all without the batch axis."""
+
+Inputs = Mapping[str, tuple[str, Sequence[int]]]
+"""By name, the dtype and the whole shape, as ``--input tokens=int32:1,128`` gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The sizes to read a model at, and what to trace of it besides.
+
+    ``inputs`` says what a subclassed model takes; ``imports`` are files with layers of the user's
+    that a saved model needs. ``verify`` asks for the graph that the
+    framework traces of the model, ``training`` for that of a training step.
+    """
+
+    batch: int | None = None
+    input_shape: InputShape = None
+    dims: Mapping[str, int] | None = None
+    inputs: Inputs | None = None
+    imports: tuple[str, ...] = ()
+    verify: bool = False
+    training: bool = False
+
+
+AS_IT_IS = Wanted()
+"""The model at the sizes that it has itself, and nothing besides."""
 
 
 def settle(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +12,15 @@ from typing import Any
 
 from costlens.errors import InputError
 
-_SAVED = (".keras", ".h5", ".hdf5", ".json")
+_SAVED = (".keras", ".h5", ".hdf5", ".json", ".tflite", ".onnx")
 
 _LATER = {
-    ".ipynb": "notebooks",
-    ".tflite": "TensorFlow Lite files",
-    ".onnx": "ONNX files",
     ".pb": "SavedModels",
 }
 
 
+SCRIPTS = (".py", ".ipynb")
+"""Files that are run: scripts and notebooks."""
 _NO_KIND = "is not a kind of file that is read"
 
 
@@ -53,14 +53,14 @@ def parse_target(text: str) -> Target:
     suffix = Path(head).suffix.lower()
     there = os.path.exists(head)
     named = all(part.isidentifier() for part in head.split("."))
-    if suffix in (".py", *_SAVED, *_LATER) or "/" in head or (there and expression[0] is None):
+    if suffix in (*SCRIPTS, *_SAVED, *_LATER) or "/" in head or (there and expression[0] is None):
         if os.path.isdir(head):
             raise InputError(_short(head), "is a folder", "Pass a model.py in it.")
         if not there:
             raise InputError(_short(head), "no such file", "Check the path.")
         if suffix in _SAVED:
             return Target(text, None, None, saved=Path(head))
-        if suffix != ".py":
+        if suffix not in SCRIPTS:
             what = f"{_LATER[suffix]} are not read yet" if suffix in _LATER else _NO_KIND
             raise InputError(_short(head), what, "Pass a model.py or a .keras file.")
         return Target(text, Path(head), None, *expression)
@@ -84,17 +84,23 @@ Expression = tuple[str | None, bool, tuple[Any, ...], Mapping[str, Any]]
 
 
 def _split(text: str) -> tuple[str, Expression]:
-    head, colon, tail = text.partition(".py:")
-    if colon:
-        return head + ".py", _expression(text, tail)
-    if Path(text).suffix.lower() in (".py", *_SAVED, *_LATER) or os.path.exists(text):
+    for suffix in SCRIPTS:
+        head, colon, tail = text.partition(f"{suffix}:")
+        if colon:
+            return head + suffix, _expression(text, tail)
+    if Path(text).suffix.lower() in (*SCRIPTS, *_SAVED, *_LATER) or os.path.exists(text):
         return text, (None, False, (), {})
     head, colon, tail = text.partition(":")
     return head, _expression(text, tail) if colon else (None, False, (), {})
 
 
 def _expression(text: str, source: str) -> Expression:
-    """``name``, ``a.b``, ``a["key"]`` or ``name(literals)``; only literals are evaluated."""
+    """``name``, ``a.b``, ``a["key"]`` or ``name(literals)``; only literals are evaluated.
+
+    A whole number is a line of the script: the model that it makes.
+    """
+    if re.fullmatch("[1-9][0-9]{0,8}", source):
+        return source, False, (), {}
     wrong = InputError(
         _short(text),
         "what follows the colon is neither a name nor a call with literal arguments",
@@ -138,7 +144,8 @@ def resolve(expression: str, names: Mapping[str, Any]) -> Any:
             return getattr(value(node.value), node.attr)
         if isinstance(node, ast.Subscript):
             return value(node.value)[ast.literal_eval(node.slice)]
-        assert isinstance(node, ast.Name)
+        if not isinstance(node, ast.Name):
+            raise LookupError(expression)
         return names[node.id]
 
     return value(ast.parse(expression, mode="eval").body)

@@ -95,7 +95,8 @@ def _conv_transpose(types: Types, attrs: Mapping[str, Any]) -> Types:
         )
     ]
     dtype = attrs.get("dtype") or x.dtype
-    return (TensorType(_with_spatial(x, sizes, kernel.shape[-2], last), dtype),)
+    channels = kernel.shape[-2] * attrs.get("groups", 1)
+    return (TensorType(_with_spatial(x, sizes, channels, last), dtype),)
 
 
 def label_sizes(types: Types, equation: str) -> dict[str, int]:
@@ -245,9 +246,9 @@ _SPECS = (
     _spec("input", "0", "shape dtype", "new", _shaped, "A model input."),
     _spec("conv", "2", "strides padding dilation groups channels_last dtype?", "new", _conv,
           "Convolution: x, kernel (*k, Cin/groups, Cout); padding is a pair per spatial axis."),
-    _spec("conv_transpose", "2", "strides crop dilation channels_last dtype?", "new",
-          _conv_transpose, "Transposed convolution: x, kernel (*k, Cout, Cin); crop is a pair per "
-          "spatial axis taken off the full output (negative: zeros added)."),
+    _spec("conv_transpose", "2", "strides crop dilation channels_last groups? dtype?", "new",
+          _conv_transpose, "Transposed convolution: x, kernel (*k, Cout/groups, Cin); crop is a "
+          "pair per spatial axis taken off the full output (negative: zeros added)."),
     _spec("einsum", "2", "equation dtype?", "new", _einsum,
           "Contraction in explicit einsum notation: dense, matmul, attention products."),
     _spec("unary", "1", "fn dtype?", "elementwise", _elementwise,
@@ -275,7 +276,8 @@ _SPECS = (
     _spec("slice", "1-2", "shape index?", "new", _shaped, "A part of the operand."),
     _spec("pad", "1", "padding mode?", "new", _pad, "Elements added at the borders."),
     _spec("gather", "1-", "shape dtype?", "new", _shaped, "Table lookup by index."),
-    _spec("scatter", "1-", "shape fn? dtype?", "new", _shaped, "Updates written by index."),
+    _spec("scatter", "1-", "shape fn? places? dtype?", "new", _shaped,
+          "Updates written by index, each to as many places."),
     _spec("broadcast", "1", "shape", "new", _shaped, "Repeated or broadcast elements."),
     _spec("rearrange", "1-", "shape fn dtype?", "new", _shaped,
           "Other data movement: flip, roll, band masks, patches, packing."),

@@ -130,8 +130,11 @@ class _Reducer:
         return prod(spatial) == 1 if spatial else otherwise
 
     def same(self, live: Sequence[str], node: Node) -> bool:
-        """Whether all these come from one unit and have the node's own shape, statistics aside."""
-        whole = [value for value in live if value not in self.stats] or live
+        """Whether all these come from one unit and have the node's own shape, statistics aside.
+
+        What is computed of statistics alone is one, also where a weight gives it channels again.
+        """
+        whole = [value for value in live if value not in self.stats]
         shapes = {self.type(value).shape for value in (*whole, node.outputs[0])}
         return len({self.place[value][0] for value in live}) == 1 and len(shapes) == 1
 
@@ -188,7 +191,7 @@ def _conv(r: _Reducer, node: Node, live: Sequence[str]) -> None:
         node.attrs["dilation"],
         groups,
         cout if turned else rows * groups,
-        rows if turned else cout,
+        rows * groups if turned else cout,
         transposed=turned,
     )
     r.unit("mix", node, live, axes, mix)

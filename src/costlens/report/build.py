@@ -49,6 +49,7 @@ def summary(study: Results, view: View | None = None) -> Document:
             *lens.summary(study),
             Section("Hot spots", (_hot_spots(study),)),
             Section("Memory at the peak", _peak(study)),
+            *_witness(study),
             Section("Coverage", _coverage(study)),
         ),
     )
@@ -64,6 +65,7 @@ def totals_facts(study: Results) -> Facts:
         (
             Fact("Parameters", "exact", totals.params, _trainable(study)),
             Fact("MACs", "exact", bound(totals, "macs"), valid),
+            *_training(study),
             Fact("FLOPs", "exact", bound(totals, "flops"), folded),
             Fact("Weights", "bytes", totals.weight_bytes, _constants(study)),
             Fact("Activations", "bytes", bound(totals, "activation_bytes"), "all layer outputs"),
@@ -73,8 +75,54 @@ def totals_facts(study: Results) -> Facts:
             Fact("Inputs", "text", _ports(study, graph.inputs)),
             Fact("Outputs", "text", _ports(study, graph.outputs)),
             Fact("Source", "text", study.source.target),
+            *_verified(study),
         )
     )
+
+
+def _training(study: Results) -> Sequence[Fact]:
+    totals = study.totals
+    if totals.training_macs is None:
+        return ()
+    times = f"{units.factor(totals.training_macs / totals.macs)} inference: " if totals.macs else ""
+    words = f"{times}forward and backward, without the optimizer"
+    return (Fact("Training MACs", "exact", bound(totals, "training_macs"), words),)
+
+
+def _verified(study: Results) -> Sequence[Fact]:
+    found = study.verification
+    if found is None:
+        return ()
+    if found.differing:
+        words = f"{units.plural(len(found.differing), 'scope')} of {found.scopes:,} differ"
+    else:
+        words = f"{units.plural(found.scopes - len(found.unread), 'scope')} agree"
+    text = f"{words} on MACs and parameters with {found.witness}"
+    if found.unread:
+        text += f"; {len(found.unread):,} could not be compared"
+    return (Fact("Verified", "text", text),)
+
+
+def _witness(study: Results) -> Sequence[Section]:
+    """The second witness: scopes that differ, and why other operations do."""
+    found = study.verification
+    if found is None:
+        return ()
+    blocks: list[Paragraph | Table] = [Paragraph(f"{_verified(study)[0].value}.")]
+    differing: list[tuple[Cell, ...]] = [
+        (d.path, d.type, d.macs, d.traced_macs, d.params, d.traced_params) for d in found.differing
+    ]
+    others: list[tuple[Cell, ...]] = [
+        (o.type, o.scopes, o.flops, o.traced_flops, o.reason) for o in found.others
+    ]
+    for columns, rows in (
+        (_DIFFERING, differing),
+        (_UNREAD, found.unread),
+        (_OTHERS, others),
+    ):
+        if rows:
+            blocks.append(Table(columns, tuple(rows)))
+    return (Section("Second witness", tuple(blocks)),)
 
 
 def _trainable(study: Results) -> str:
@@ -109,22 +157,25 @@ def _layers(study: Results, view: View) -> Table:
     total = study.totals.macs
     rows = select(study.layers, view.layer, view.sort, view.top)
     lines = flat(rows, total) if view.picks else tree(rows, total, view.depth)
+    trained = study.totals.training_macs is not None
     columns = (
         Column("Layer", "text"),
         Column("Type", "text", 1),
         Column("Output", "shape"),
         Column("Params", "count"),
         Column("MACs", "count"),
+        *((Column("Training MACs", "count"), Column("×", "factor")) if trained else ()),
         Column("FLOPs", "count", 2),
         Column("Weights", "bytes", 4),
         Column("Activations", "bytes", 3),
         Column("Moved", "bytes", 5),
         Column("MACs %", "bar"),
     )
-    return Table(columns, tuple(map(_line, lines)), tuple(line.level for line in lines))
+    levels = tuple(line.level for line in lines)
+    return Table(columns, tuple(_line(line, trained) for line in lines), levels)
 
 
-def _line(line: Line) -> tuple[Cell, ...]:
+def _line(line: Line, trained: bool) -> tuple[Cell, ...]:
     label = line.label if line.call <= 1 else f"{line.label} (call {line.call})"
     return (
         label,
@@ -132,12 +183,37 @@ def _line(line: Line) -> tuple[Cell, ...]:
         line.output,
         "shared" if line.shared else line.params,
         bound(line, "macs"),
+        *(_trained(line) if trained else ()),
         bound(line, "flops"),
         line.weight_bytes,
         line.activation_bytes,
         bound(line, "bytes_moved"),
         line.share_macs,
     )
+
+
+_DIFFERING = (
+    Column("Scope", "text"),
+    Column("Type", "text", 1),
+    Column("MACs", "exact"),
+    Column("Traced MACs", "exact"),
+    Column("Params", "exact"),
+    Column("Traced params", "exact"),
+)
+_UNREAD = (Column("Not compared", "text"), Column("Why", "text"))
+_OTHERS = (
+    Column("Other operations", "text"),
+    Column("Scopes", "exact", 1),
+    Column("FLOPs", "count"),
+    Column("Traced FLOPs", "count"),
+    Column("Why they differ", "text"),
+)
+
+
+def _trained(line: Line) -> tuple[Cell, ...]:
+    if line.training_macs is None:
+        return None, None
+    return bound(line, "training_macs"), line.training_macs / line.macs if line.macs else None
 
 
 def _types(study: Results) -> Table:

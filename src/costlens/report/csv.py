@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from costlens.analysis.rows import Row
 from costlens.units import shape
@@ -16,19 +16,27 @@ _FIELDS = (
 )  # fmt: skip
 
 
+def _fields(rows: Iterable[Row]) -> Sequence[str]:
+    """The columns; those of a training step only where there is one."""
+    trained = any(row.training_macs is not None for row in rows)
+    return (*_FIELDS, "training_macs") if trained else _FIELDS
+
+
 def render(rows: Sequence[Row]) -> str:
     """CSV with a header; several shapes in a cell stand apart by a space."""
-    return "".join(map(_line, (_FIELDS, *map(_cells, rows))))
+    fields = _fields(rows)
+    return "".join(map(_line, (fields, *(_cells(row, fields) for row in rows))))
 
 
 def render_all(models: Mapping[str, Sequence[Row]]) -> str:
     """The rows of several models in one table, whose first column is the model's TARGET."""
-    rows = ((target, *_cells(row)) for target, found in models.items() for row in found)
-    return "".join(map(_line, (("model", *_FIELDS), *rows)))
+    fields = _fields(row for found in models.values() for row in found)
+    rows = ((target, *_cells(row, fields)) for target, found in models.items() for row in found)
+    return "".join(map(_line, (("model", *fields), *rows)))
 
 
-def _cells(row: Row) -> Sequence[object]:
-    return [_text(getattr(row, field), field) for field in _FIELDS]
+def _cells(row: Row, fields: Sequence[str]) -> Sequence[object]:
+    return [_text(getattr(row, field), field) for field in fields]
 
 
 def _line(cells: Sequence[object]) -> str:

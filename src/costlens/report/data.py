@@ -38,6 +38,7 @@ def model_data(study: Results, rows: Sequence[Row] | None = None) -> dict[str, A
         "layers": [_row(row, total) for row in (study.layers if rows is None else rows)],
         **lens_data.lens(study),
         "memory": _memory(study),
+        **_verification(study),
         "notes": [{"text": note} for note in study.graph.notes],
     }
 
@@ -99,7 +100,16 @@ _TOTALS = (
 
 def _totals(study: Results) -> dict[str, Any]:
     figures = {field: getattr(study.totals, field) for field in _TOTALS}
+    if study.totals.training_macs is not None:
+        figures["training_macs"] = study.totals.training_macs
     return {**figures, "at_least": sorted(study.totals.at_least)}
+
+
+def _verification(study: Results) -> dict[str, Any]:
+    found = study.verification
+    if found is None:
+        return {}
+    return {"verification": {"agrees": found.agrees, **asdict(found)}}
 
 
 def _row(row: Row, total_macs: int) -> dict[str, Any]:
@@ -133,7 +143,9 @@ def _row(row: Row, total_macs: int) -> dict[str, Any]:
             for part in row.ops
         ],
     }
-    if not row.unknown:
+    if row.training_macs is not None:
+        made["training_macs"] = row.training_macs
+    if not row.at_least:
         return made
     return {**made, "at_least": sorted(row.at_least), "unknown": list(row.unknown)}
 

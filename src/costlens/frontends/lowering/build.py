@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from costlens.errors import InputError, LoweringError
-from costlens.frontends.layercall import Constant, Layer, LayerCall, Stored, Tensor, Tree
+from costlens.frontends.layercall import (
+    Constant,
+    Layer,
+    LayerCall,
+    Program,
+    Stored,
+    Tensor,
+    Tree,
+)
 from costlens.ir.graph import Graph, Node, Origin, Weight
 from costlens.ir.ops import OPS
 from costlens.ir.types import Shape, TensorType, is_float, promote
@@ -54,6 +62,15 @@ class _Row:
     taken: dict[str, Stored] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Container:
+    """A traced model that is open; operations that it makes itself are one row, of this origin."""
+
+    layer: Layer
+    scope: tuple[str, ...]
+    origin: Origin | None = None
+
+
 class Builder:
     """Collects the nodes of one graph. Methods return the Tensor that they make."""
 
@@ -64,9 +81,12 @@ class Builder:
         self.policy = Policy()
         self.trainable = True
         self.dispatch: Callable[[Layer, Sequence[Tree], Mapping[str, Tree]], Tree] | None = None
+        self.run: Callable[[Program, Sequence[Tree]], Tree] | None = None
         self.row: _Row | None = None
         self.scope: tuple[str, ...] = ()
         self.repeat = 1
+        self.containers: list[_Container] = []
+        self.met: dict[Hashable, _Container | Origin] = {}
         self.nodes: list[Node] = []
         self.values: dict[str, TensorType] = {}
         self.weights: dict[str, Weight] = {}
@@ -89,9 +109,9 @@ class Builder:
         self, op: str, operands: Sequence[Tensor], /, label: str = "", **attrs: Any
     ) -> tuple[Tensor, ...]:
         """Append a node and return all its outputs; raises ValueError where types disagree."""
-        assert self.row is not None, "nodes belong to a layer call"
+        origin = self.origin
         if len(self.nodes) >= _MAX_NODES:
-            raise LoweringError(self.row.origin.layer, f"the graph has over {_MAX_NODES:,} ops")
+            raise LoweringError(origin.layer, f"the graph has over {_MAX_NODES:,} ops")
         types = OPS[op].infer(tuple([x.type for x in operands]), attrs)
         name = self._unique("/".join((*self.scope, label or attrs.get("fn") or op)))
         ids = tuple([name if i == 0 else f"{name}:{i}" for i in range(len(types))])
@@ -106,7 +126,7 @@ class Builder:
                 attrs,
                 self.scope,
                 self.repeat,
-                self.row.origin,
+                origin,
             )
         )
         return tuple([Tensor(value, type_) for value, type_ in zip(ids, types, strict=True)])
@@ -305,18 +325,53 @@ class Builder:
             self.policy, self.trainable = outer
 
     @contextmanager
-    def open_row(self, layer: Layer) -> Iterator[_Row]:
-        """The nodes of one call of a leaf layer; (path, call number) is unique."""
-        path = "/".join((*self.scope, layer.name))
-        self._calls[path] = call = self._calls.get(path, 0) + 1
+    def open_row(self, layer: Layer, call: Hashable = None) -> Iterator[_Row]:
+        """The nodes of one call of a leaf layer; (path, call number) is unique.
+
+        A ``call`` that was met before goes on with its row.
+        """
         outer_row, outer_scope = self.row, self.scope
+        origin = self.met.get(call) if call is not None else None
         left = None if layer.stored is None else list(layer.stored)
-        self.row = row = _Row(Origin(layer.kind, path, call), layer, left)
+        if not isinstance(origin, Origin):
+            path = "/".join((*self.scope, layer.name))
+            self._calls[path] = self._calls.get(path, 0) + 1
+            origin = self.met[call] = Origin(layer.kind, path, self._calls[path])
+        self.row = row = _Row(origin, layer, left)
         self.scope = (*outer_scope, layer.name)
         try:
             yield row
         finally:
             self.row, self.scope = outer_row, outer_scope
+
+    @contextmanager
+    def container(self, layer: Layer, *names: str, call: Hashable = None) -> Iterator[None]:
+        """A traced model's call: its layers are rows, and its own operations one row together.
+
+        A ``call`` that was met before goes on with its row.
+        """
+        with self.scoped(*names):
+            met = self.met.get(call) if call is not None else None
+            entry = met if isinstance(met, _Container) else _Container(layer, self.scope)
+            self.met[call] = entry
+            self.containers.append(entry)
+            try:
+                yield
+            finally:
+                self.containers.pop()
+
+    @property
+    def origin(self) -> Origin:
+        """The layer call that what is made now belongs to: the open row's, or the row of the
+        operations that the innermost traced model makes itself."""
+        if self.row is not None:
+            return self.row.origin
+        container = self.containers[-1]
+        if container.origin is None:
+            path = "/".join(container.scope) or container.layer.name
+            self._calls[path] = call = self._calls.get(path, 0) + 1
+            container.origin = Origin(container.layer.kind, path, call)
+        return container.origin
 
     # -- weights ---------------------------------------------------------------------------
 
@@ -353,6 +408,15 @@ class Builder:
             )
         return self._variable(stored.key, full, declared, stored.trainable, logical, auxiliary)
 
+    def variable(
+        self, key: Hashable, name: str, type_: TensorType, auxiliary: bool = False
+    ) -> Tensor:
+        """A variable known by its own identity, in a graph without layers that declare theirs.
+
+        It is the same one wherever it is read, and nothing says that it is trained.
+        """
+        return self._variable(key, name, type_, False, auxiliary=auxiliary)
+
     def _variable(
         self,
         key: Hashable,
@@ -363,8 +427,7 @@ class Builder:
         auxiliary: bool = False,
     ) -> Tensor:
         """The weight of this identity, registered where it is first met."""
-        assert self.row is not None
-        owner, value = self.row.origin.layer, self._weight_ids.get(key)
+        owner, value = self.origin.layer, self._weight_ids.get(key)
         if value is None:
             value = self._weight_ids[key] = self._weight_id(key, f"{owner}/{full}")
             self.values[value] = type_
@@ -411,15 +474,44 @@ class Builder:
             for s in left
         ]
 
+    def held(self, stored: Stored) -> Tensor:
+        """A variable of the model that a traced operation reads."""
+        row = self.row
+        if row is not None and row.left is not None:
+            row.left = [s for s in row.left if s.key != stored.key]
+        full = "/".join((*(row.prefix if row else ()), stored.name))
+        return self._variable(stored.key, full, stored.type, stored.trainable is not False)
+
+    @contextmanager
+    def holding(self, layer: Layer) -> Iterator[None]:
+        """Variables declared inside are those of a layer that is part of the open row."""
+        row = self.row
+        assert row is not None and layer.stored is not None
+        left, taken = row.left, row.taken
+        row.left, row.taken = list(layer.stored), {}
+        try:
+            yield
+        finally:
+            used = {s.key for s in layer.stored} - {s.key for s in row.left or ()}
+            row.left = None if left is None else [s for s in left if s.key not in used]
+            row.taken = taken
+
     def adopt(self, layer: Layer, path: str) -> None:
-        """Register the variables of a layer that the model holds and never calls."""
+        """Register the variables of a layer that the model holds and never calls.
+
+        They belong to the row of the layer around it where there is one.
+        """
+        owner = path
+        while owner not in self._calls and "/" in owner:
+            owner = owner.rpartition("/")[0]
+        owner = owner if owner in self._calls else path
         for stored in layer.stored or ():
             if stored.key not in self._weight_ids:
                 value = self._weight_id(stored.key, f"{path}/{stored.name}")
                 self._weight_ids[stored.key] = value
                 self.values[value] = stored.type
                 trainable = stored.trainable is not False
-                self.weights[value] = Weight(value, value, stored.type, trainable, path)
+                self.weights[value] = Weight(value, value, stored.type, trainable, owner)
 
     # -- sizes and notes -------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Images are (B, H, W, C), (B, C, H, W) or one image without the batch axis.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from costlens.frontends.layercall import LayerCall, Tensor
@@ -52,9 +52,8 @@ def _rgb_to_grayscale(b: Builder, call: LayerCall) -> Tensor:
     return b.cast(b.reshape(grey, (*x.shape[:axis], 1, *x.shape[axis + 1 :])), x.dtype)
 
 
-def _rgb_to_hsv(b: Builder, call: LayerCall) -> Tensor:
+def rgb_to_hsv(b: Builder, x: Tensor, axis: int) -> Tensor:
     """Value is the maximum, saturation its range over it, hue the angle of the largest channel."""
-    x, axis = call.x, -1 if channels_last(call.config) else -3
     value, low = b.reduce("max", x, axis, True), b.reduce("min", x, axis, True)
     spread = b.binary("subtract", value, low)
     saturation = b.binary("divide_no_nan", spread, value)
@@ -71,15 +70,18 @@ def _rgb_to_hsv(b: Builder, call: LayerCall) -> Tensor:
     return b.concat((hue, saturation, value), axis)
 
 
-def _hsv_to_rgb(b: Builder, call: LayerCall) -> Tensor:
+def hsv_to_rgb(b: Builder, x: Tensor, axis: int) -> Tensor:
     """Each channel is v·(1 - s + s·d) with d = clip(±|6h - k| ∓ …) of its own angle k."""
-    x, axis = call.x, -1 if channels_last(call.config) else -3
     h, s, v = (b.take(x, axis, i, i + 1) for i in range(3))
     angle = b.broadcast(b.binary("multiply", h, 6.0), x.shape)
     away = b.unary("abs", b.binary("subtract", angle, 3.0))
     d = b.unary("clip", b.binary("subtract", away, 1.0))
     mixed = b.binary("add", b.binary("subtract", 1.0, s), b.binary("multiply", s, d))
     return b.binary("multiply", mixed, v)
+
+
+def _colours(convert: Callable[[Builder, Tensor, int], Tensor]) -> Lowering:
+    return lambda b, call: convert(b, call.x, -1 if channels_last(call.config) else -3)
 
 
 # -- sizes -----------------------------------------------------------------------------------
@@ -279,10 +281,10 @@ OPS: Mapping[str, Lowering] = {
     "op:CropImages": _crop_images,
     "op:ExtractPatches": _extract_patches,
     "op:GaussianBlur": _gaussian_blur,
-    "op:HSVToRGB": _hsv_to_rgb,
+    "op:HSVToRGB": _colours(hsv_to_rgb),
     "op:PadImages": _pad_images,
     "op:RGBToGrayscale": _rgb_to_grayscale,
-    "op:RGBToHSV": _rgb_to_hsv,
+    "op:RGBToHSV": _colours(rgb_to_hsv),
     "op:Resize": _resize,
     "op:SSIM": _ssim,
     "op:SobelEdges": _sobel_edges,

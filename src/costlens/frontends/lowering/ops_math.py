@@ -30,13 +30,16 @@ def _erfinv(b: Builder, call: LayerCall) -> Tensor:
     return b.cast(b.unary("erfinv", b.cast(x, "float32") if half else x), x.dtype)
 
 
-def _fake_quantisation(b: Builder, call: LayerCall) -> Tensor:
+def fake_quantised(b: Builder, x: Tensor) -> Tensor:
     """Clip to the range, round to one of its steps, scale back; float32 at least."""
-    x = required(b, call, 0, "inputs")
     y = b.unary("clip", b.cast(x, promote((x.dtype, "float32"))))
     y = b.binary("multiply", b.binary("subtract", y, 1.0), 1.0)
     y = b.binary("add", b.binary("subtract", y, 1.0), 0.5)
     return b.cast(b.binary("multiply", b.unary("floor", y), 1.0), x.dtype)
+
+
+def _fake_quantisation(b: Builder, call: LayerCall) -> Tensor:
+    return fake_quantised(b, required(b, call, 0, "inputs"))
 
 
 def _segment(fn: str) -> Lowering:

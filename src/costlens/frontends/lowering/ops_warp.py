@@ -21,7 +21,7 @@ def _sample(b: Builder, x: Tensor, at: Tensor, method: str, last: bool) -> Tenso
     return b.emit("resize", (x, at), label="sample", method=method, size=size, channels_last=last)
 
 
-def _projected(b: Builder, transform: Tensor, size: tuple[int, ...]) -> Tensor:
+def projected(b: Builder, transform: Tensor, size: tuple[int, ...]) -> Tensor:
     """Where eight coefficients send every position: (ax + by + c) / (gx + hy + 1), twice."""
     n = transform.shape[0]
     grid = b.fill((1, *size, 1, 2), "float32", "grid")
@@ -37,7 +37,7 @@ def _affine_transform(b: Builder, call: LayerCall) -> Tensor:
     x, transform = required(b, call, 0, "images"), required(b, call, 1, "transform")
     last, images = channels_last(call.config), batched(b, x)
     transform = b.reshape(transform, (1, 8)) if transform.rank == 1 else transform
-    at = _projected(b, transform, spatial(images.shape, last))
+    at = projected(b, transform, spatial(images.shape, last))
     method = call.config.get("interpolation", "bilinear")
     return like(b, _sample(b, images, at, method, last), x)
 
@@ -52,7 +52,7 @@ def _perspective_transform(b: Builder, call: LayerCall) -> Tensor:
     matrix = b.rearrange("system", (products, ends), (n, 8, 8), "float32")
     solved = b.opaque("solve", (matrix, starts), TensorType((n, 8), "float32"))[0]
     last, images = channels_last(call.config), batched(b, x)
-    at = _projected(b, solved, spatial(images.shape, last))
+    at = projected(b, solved, spatial(images.shape, last))
     method = call.config.get("interpolation", "bilinear")
     return like(b, _sample(b, images, at, method, last), x)
 

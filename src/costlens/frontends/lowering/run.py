@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from costlens.errors import CostlensError, InputError, LoweringError
 from costlens.frontends.layercall import (
     Constant,
+    Group,
+    Known,
     Layer,
     LayerCall,
+    Open,
     PartialShape,
     Program,
     Ref,
+    Step,
+    Stored,
     Tensor,
     Tree,
     leaves,
@@ -22,10 +27,14 @@ from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
 from costlens.frontends.lowering.masks import NO_AUTOCAST, PASSES_MASK
 from costlens.frontends.lowering.not_lowered import NOT_LOWERED
 from costlens.frontends.lowering.policy import read_policy
+from costlens.frontends.lowering.tf_common import Index, Spread, tensor
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
 
 _MAX_CALLS = 50_000
+
+Opener = Callable[[LayerCall], Program]
+"""Traces the call of a layer that no lowering reads; raises Unreadable with the reason."""
 
 
 def lower(
@@ -34,21 +43,24 @@ def lower(
     input_types: Sequence[TensorType],
     dims: Mapping[str, int] | None = None,
     resized: bool = False,
+    opener: Opener | None = None,
 ) -> Graph:
     """The graph of a program at these input types.
 
-    ``table`` maps layer keys to lowerings. Every call with known output types is checked
-    against them; ``resized`` says that a fixed dimension was overridden, so that Keras's own
-    shapes no longer hold. Raises LoweringError naming the layer where a call disagrees.
+    ``table`` maps layer keys to lowerings; a layer that it does not read is handed to
+    ``opener``. Every call with known output types is checked against them; ``resized`` says that
+    a fixed dimension was overridden, so that Keras's own shapes no longer hold. Raises
+    LoweringError naming the layer where a call disagrees.
     """
     b = Builder(program.name, dims)
-    runner = _Runner(b, table, not resized)
+    runner = _Runner(b, table, not resized, opener)
     inputs = []
     for declared, type_ in zip(program.inputs, input_types, strict=True):
         layer = Layer("layer:InputLayer", declared.name, {}, ("input", declared.name))
         with b.open_row(layer):
             inputs.append(b.emit("input", (), shape=type_.shape, dtype=type_.dtype))
-    outputs = runner.program(program, inputs)
+    with b.container(Layer(f"layer:{program.kind}", program.name, {}, ("model", program.name))):
+        outputs = runner.program(program, inputs)
     runner.uncalled(program, ())
     for path in sorted(b.unused_dims):
         raise InputError(f"--dim {path}", "no layer of this path leaves a length open")
@@ -58,30 +70,117 @@ def lower(
 class _Runner:
     """Interprets programs; ``table`` and the checks are the same all the way down."""
 
-    def __init__(self, b: Builder, table: Mapping[str, Lowering], checked: bool) -> None:
-        self.b, self.table, self.checked, self.calls = b, table, checked, 0
-        b.dispatch = self._inside
+    def __init__(
+        self,
+        b: Builder,
+        table: Mapping[str, Lowering],
+        checked: bool,
+        opener: Opener | None,
+    ) -> None:
+        self.b, self.table, self.checked, self.opener = b, table, checked, opener
+        self.calls = 0
+        b.dispatch, b.run = self._inside, self._body
 
     def program(self, program: Program, inputs: Sequence[Tensor]) -> Tree:
-        values: dict[int, Tensor] = {}
+        values: dict[int, Tree] = {}
         for declared, x in zip(program.inputs, inputs, strict=True):
             values[declared.value] = self._as_declared(x, len(declared.shape), declared.dtype)
+        self._steps(program.steps, values)
+        return self._bound(program.outputs, values)
+
+    def _body(self, program: Program, inputs: Sequence[Tree]) -> Tree:
+        """The function of a traced loop, branch or call, on whatever it is given."""
+        values = dict(zip((x.value for x in program.inputs), inputs, strict=True))
+        self._steps(program.steps, values)
+        return self._bound(program.outputs, values, traced=True)
+
+    def _bound(self, tree: Tree, values: Mapping[int, Tree], traced: bool = False) -> Tree:
+        """The tree with what its references stand for; a traced operation sees known numbers."""
 
         def bind(leaf: Any) -> Any:
             if isinstance(leaf, Ref):
-                return values[leaf.value]
+                leaf = values[leaf.value]
+                return leaf if traced else self._whole(leaf)
+            if isinstance(leaf, Stored):
+                return self.b.held(leaf)
+            if isinstance(leaf, Known) and not traced:
+                leaf = Constant(leaf.type, leaf.key)
             return self.b.constant(leaf) if isinstance(leaf, Constant) else leaf
 
-        for step in program.steps:
-            args, kwargs = map_leaves(bind, step.args), map_leaves(bind, step.kwargs)
-            made = self.call(step.layer, args, kwargs, step.expected)
-            found = [x for x in leaves(made) if isinstance(x, Tensor)]
-            if len(found) < len(step.outputs):
-                raise LoweringError(
-                    self._path(step.layer), f"{len(step.outputs)} outputs, read as {len(found)}"
-                )
-            values.update(zip(step.outputs, found, strict=False))
-        return map_leaves(bind, program.outputs)
+        return map_leaves(bind, tree)
+
+    def _whole(self, leaf: Any) -> Any:
+        """What only traced operations know how to take, as the tensor that it stands for."""
+        type_ = getattr(leaf, "type", None)
+        if isinstance(leaf, Tensor) or not isinstance(type_, TensorType):
+            return leaf
+        if isinstance(leaf, (Known, Index, Spread)):
+            return tensor(self.b, leaf)
+        return self.b.fill(type_.shape, type_.dtype, "numbers")
+
+    def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
+        for step in steps:
+            if isinstance(step, Group):
+                self._group(step, values)
+            elif step.layer.key.partition(":")[0] in _TRACED_BY:
+                self._traced(step, values)
+            else:
+                self._step(step, values)
+
+    def _step(self, step: Step, values: dict[int, Tree]) -> None:
+        args, kwargs = self._bound(step.args, values), self._bound(step.kwargs, values)
+        made = self.call(step.layer, args, kwargs, step.expected)
+        found = [x for x in leaves(made) if isinstance(x, (Tensor, Open))]
+        if len(found) == 1 and isinstance(found[0], Open):
+            found *= len(step.outputs)
+        if len(found) < len(step.outputs):
+            raise LoweringError(
+                self._path(step.layer), f"{len(step.outputs)} outputs, read as {len(found)}"
+            )
+        values.update(zip(step.outputs, found, strict=False))
+
+    def _group(self, group: Group, values: dict[int, Tree]) -> None:
+        """A traced call: a row of its own, rows inside, or part of the row that is open."""
+        b, name = self.b, group.layer.name
+        if b.row is None and group.container:
+            with b.container(group.layer, name, call=group.call):
+                return self._steps(group.steps, values)
+        if b.row is not None:
+            with b.scoped(name):
+                return self._steps(group.steps, values)
+        again = group.call in b.met
+        with b.open_row(group.layer, group.call) as row:
+            start = len(b.nodes)
+            self._steps(group.steps, values)
+            if again:
+                return None
+            given = [ref.value for ref in group.outputs]
+            if len(b.nodes) == start:  # it returns what it was given
+                tensors = [(n, values[n]) for n in given if isinstance(values[n], Tensor)]
+                values.update((n, b.identity(x)) for n, x in tensors)
+            b.claim_all()
+            b.returns[row.origin] = tuple(
+                values[n].id for n in given if isinstance(values[n], Tensor)
+            )
+        return None
+
+    def _traced(self, step: Step, values: dict[int, Tree]) -> None:
+        """An operation of a traced graph; what is not read of it is unknown, and nothing else."""
+        b = self.b
+        args = self._bound(step.args, values, traced=True)
+        call = LayerCall(step.layer, args, {}, step.expected)
+        start, before = len(b.nodes), _open(args)
+        try:
+            fn = self.table.get(step.layer.key)
+            if before is not None or fn is None:
+                raise Unreadable(before or f"{_traced_name(step.layer)} is not read")
+            made = fn(b, call)
+        except Unreadable as reason:
+            del b.nodes[start:]
+            made = self._given_up(call, str(reason), _complete(step.expected, ()), [])
+        made = made if isinstance(made, (list, tuple)) else [made] * len(step.outputs)
+        values.update(zip(step.outputs, made, strict=False))
+        return
 
     def _as_declared(self, x: Tensor, rank: int, dtype: str) -> Tensor:
         """An inner model converts its inputs to the dtype and rank that it declares.
@@ -89,6 +188,8 @@ class _Runner:
         That is a row of the model's own, unless a wrapper holds the model in its row.
         """
         b, scope = self.b, self.b.scope
+        if isinstance(x, Open):
+            return x
         if x.dtype == dtype and x.rank == rank:
             return x
         if b.row is not None:
@@ -132,7 +233,7 @@ class _Runner:
                 return self.program(layer.program, _inputs(layer.program, args, kwargs))
         if self.b.row is not None:
             with self.b.scoped(layer.name):
-                return self._leaf(LayerCall(layer, args, kwargs, expected))
+                return self._part(LayerCall(layer, args, kwargs, expected))
         return self._row(LayerCall(layer, args, kwargs, expected))
 
     def _inside(self, layer: Layer, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> Tree:
@@ -147,7 +248,7 @@ class _Runner:
         with b.open_row(call.layer) as row:
             origin, start = row.origin, len(b.nodes)
             try:
-                made = self._leaf(call)
+                made = self._leaf_or_opened(call, start)
             except Unreadable as reason:
                 made = self._unknown(call, str(reason), start)
             except CostlensError:
@@ -163,11 +264,40 @@ class _Runner:
             b.returns[origin] = tuple(x.id for x in leaves(made) if isinstance(x, Tensor))
             return made
 
+    def _part(self, call: LayerCall) -> Tree:
+        """A layer inside a row that was traced; where it is unknown, the rest of the row is not."""
+        b = self.b
+        if call.layer.stored is None:
+            return self._leaf(call)
+        start = len(b.nodes)
+        with b.holding(call.layer):
+            try:
+                return self._leaf_or_opened(call, start)
+            except Unreadable as reason:
+                return self._unknown(call, str(reason), start)
+
+    def _leaf_or_opened(self, call: LayerCall, start: int) -> Tree:
+        """A call as its lowering reads it, or else as it is traced."""
+        b = self.b
+        try:
+            return self._leaf(call)
+        except Unreadable:
+            if self.opener is None or _open((call.args, call.kwargs)):
+                raise
+            program = self.opener(call)
+            del b.nodes[start:]
+            assert b.row is not None
+            b.row.left = list(call.layer.stored or ())
+            made = self.program(program, call.tensors)
+            b.claim_all()
+            return made
+
     def _leaf(self, call: LayerCall) -> Tree:
         """Lower one call under the current row: dtype policy, autocast, the table's function."""
         b, layer = self.b, call.layer
-        if layer.unreadable:
-            raise Unreadable(layer.unreadable)
+        open_size = _open((call.args, call.kwargs))
+        if open_size or layer.unreadable:
+            raise Unreadable(open_size or layer.unreadable)
         fn = self.table.get(layer.key)
         if fn is None:
             raise Unreadable(NOT_LOWERED.get(layer.key, f"{layer.kind} is not a layer of Keras"))
@@ -235,39 +365,35 @@ class _Runner:
         del b.nodes[start:]
         assert b.row is not None
         b.row.left = list(layer.stored) if layer.stored is not None else None
-        types = self._declared_types(call, reason)
+        types = self._declared_types(call)
         if layer.stored is None and layer.key != "layer:Lambda" and layer.key[:3] != "op:":
             reason += "; how many parameters it has is unknown"
-        operands = [*call.tensors, *b.claim_all()]
-        return list(b.unknown(reason, operands, types))
+        return self._given_up(call, reason, types, b.claim_all())
 
-    def _declared_types(self, call: LayerCall, reason: str) -> list[TensorType]:
-        """What Keras says that a call returns, the batch filled in; it holds at its own sizes."""
+    def _given_up(
+        self,
+        call: LayerCall,
+        reason: str,
+        types: list[TensorType] | None,
+        weights: Sequence[Tensor],
+    ) -> Tree:
+        """An unknown node; where what it gives has no known size, so is whatever reads that."""
+        made = self.b.unknown(reason, [*call.tensors, *weights], types or [])
+        return Open(reason) if types is None else list(made)
+
+    def _declared_types(self, call: LayerCall) -> list[TensorType] | None:
+        """What Keras says that a call returns, the batch filled in; it holds at its own sizes.
+
+        None where it is not told, or leaves a size open.
+        """
         if not self.checked:
             raise LoweringError(
                 "/".join(self.b.scope),
                 f"{call.layer.kind} is not read, and neither is what it returns at another size",
                 "Build the model at that size, or leave its fixed sizes as they are.",
             )
-        if not call.expected:
-            raise LoweringError(
-                "/".join(self.b.scope),
-                f"{call.layer.kind} is not read ({reason}), and the file does not say what it "
-                "returns",
-                "Give its class with --import, or pass the model itself, as model.py:name.",
-            )
         batch = next((x.shape[:1] for x in call.tensors if x.rank), ())
-        types = []
-        for shape, dtype in call.expected:
-            sizes = [*batch, *shape[1:]] if shape and shape[0] is None else list(shape)
-            if None in sizes:
-                raise LoweringError(
-                    self._path(call.layer).rpartition("/")[0] or call.layer.name,
-                    f"the output shape {shape} of {call.layer.kind} is left open",
-                    "Fix the input shape with --input-shape where the model is built.",
-                )
-            types.append(TensorType(tuple(n or 0 for n in sizes), dtype))
-        return types
+        return _complete(call.expected, batch) if call.expected else None
 
     def _check(self, call: LayerCall, origin: Origin, made: Tree, left: list[str]) -> None:
         found = [x for x in leaves(made) if isinstance(x, Tensor)]
@@ -299,6 +425,32 @@ class _Runner:
                 self.uncalled(step.layer.program, (*scope, step.layer.name))
 
 
+_TRACED_BY = {"tf": "TensorFlow", "jax": "JAX"}
+"""How the keys of traced operations begin, and whose operations they are."""
+
+
+def _traced_name(layer: Layer) -> str:
+    return f"{_TRACED_BY[layer.key.partition(':')[0]]}'s {layer.kind}"
+
+
+def _complete(
+    expected: Sequence[tuple[PartialShape, str]], batch: Sequence[int]
+) -> list[TensorType] | None:
+    """Declared types, an open batch filled in; None where another size is open."""
+    types = []
+    for shape, dtype in expected:
+        sizes = [*batch, *shape[1:]] if batch and shape and shape[0] is None else list(shape)
+        if None in sizes:
+            return None
+        types.append(TensorType(tuple(n or 0 for n in sizes), dtype))
+    return types
+
+
+def _open(tree: Tree) -> str | None:
+    """Why a tensor among the arguments has no known size; None where all have one."""
+    return next((x.reason for x in leaves(tree) if isinstance(x, Open)), None)
+
+
 def _declared(call: LayerCall) -> Sequence[tuple[PartialShape, str]]:
     """Keras's own output types, less what Keras declares otherwise than it computes.
 
@@ -327,7 +479,7 @@ def _inputs(program: Program, args: Sequence[Tree], kwargs: Mapping[str, Tree]) 
     names = [declared.name for declared in program.inputs]
     if isinstance(given, Mapping) and set(names) <= set(given):
         given = [given[name] for name in names]
-    tensors = [x for x in leaves(given) if isinstance(x, Tensor)]
+    tensors: list[Any] = [x for x in leaves(given) if isinstance(x, (Tensor, Open))]
     masks = list(leaves(args[2] if len(args) > 2 else kwargs.get("mask")))
     if len(masks) != len(tensors):
         return tensors

@@ -1,0 +1,124 @@
+"""What is known of a jaxpr without running the model: which equations are needed, loop turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+FEW = 4096
+"""Elements up to which the numbers of a constant are looked at."""
+
+_MOST_TURNS = 100_000_000
+
+
+def live(jaxpr: Any) -> Any:
+    """The jaxpr without the equations that nothing reads, in bodies too; its inputs stay."""
+    from jax.interpreters import partial_eval
+
+    return partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=True)[0]
+
+
+def needed(jaxpr: Any) -> list[Any]:
+    """The equations that the outputs depend on, in order."""
+    wanted = {var for var in jaxpr.outvars if not is_literal(var)}
+    kept = []
+    for eqn in reversed(jaxpr.eqns):
+        if wanted.intersection(eqn.outvars):
+            kept.append(eqn)
+            wanted.update(var for var in eqn.invars if not is_literal(var))
+    return kept[::-1]
+
+
+def is_literal(var: Any) -> bool:
+    """Whether an operand is a number in its equation."""
+    return hasattr(var, "val")
+
+
+def turns(loop: Any, known: Callable[[Any], Any]) -> int | None:
+    """How often a ``while`` runs, or None where that depends on what the model is given.
+
+    The part of the loop that its condition depends on is a loop of its own, which is run; it
+    holds counters and limits, and ``known`` gives what they start from.
+    """
+    import jax
+    from jax.interpreters import partial_eval
+
+    params = loop.params
+    at_cond, at_body = params["cond_nconsts"], params["body_nconsts"]
+    consts, rest = loop.invars[:at_cond], loop.invars[at_cond:]
+    body_consts, carry = rest[:at_body], rest[at_body:]
+    test, asked = partial_eval.dce_jaxpr(params["cond_jaxpr"].jaxpr, [True])
+    wanted = list(asked[at_cond:])
+    while True:
+        step, reads = partial_eval.dce_jaxpr(params["body_jaxpr"].jaxpr, wanted)
+        more = [a or b for a, b in zip(wanted, reads[at_body:], strict=True)]
+        if more == wanted:
+            break
+        wanted = more
+    order = [i for i, want in enumerate(wanted) if want]
+    fixed = _all_known(known, _picked(consts, asked[:at_cond]))
+    outside = _all_known(known, _picked(body_consts, reads[:at_body]))
+    first = _all_known(known, [carry[i] for i in order])
+    if fixed is None or outside is None or first is None:
+        return None
+
+    def goes_on(state: tuple[Any, list[Any]]) -> Any:
+        at, values = state
+        given = [v for i, v in zip(order, values, strict=True) if asked[at_cond + i]]
+        (more,) = jax.core.eval_jaxpr(test, params["cond_jaxpr"].consts, *fixed, *given)
+        return more & (at < _MOST_TURNS)
+
+    def goes(state: tuple[Any, list[Any]]) -> Any:
+        at, values = state
+        given = [v for i, v in zip(order, values, strict=True) if reads[at_body + i]]
+        made = jax.core.eval_jaxpr(step, params["body_jaxpr"].consts, *outside, *given)
+        return at + 1, made
+
+    first = [jax.numpy.asarray(x, carry[i].aval.dtype) for i, x in zip(order, first, strict=True)]
+    found = int(jax.lax.while_loop(goes_on, goes, (0, first))[0])
+    return found if found < _MOST_TURNS else None
+
+
+def _picked(items: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
+    return [item for item, flag in zip(items, flags, strict=True) if flag]
+
+
+def _all_known(known: Callable[[Any], Any], variables: Sequence[Any]) -> list[Any] | None:
+    values = [known(var) for var in variables]
+    return None if any(value is None for value in values) else values
+
+
+def evaluate(eqn: Any, operands: Sequence[Any], index: int) -> np.ndarray[Any, Any] | None:
+    """The numbers that an equation on known numbers gives, or None where JAX cannot tell."""
+    try:
+        made = eqn.primitive.bind(*operands, **eqn.params)
+        return np.asarray(made[index] if eqn.primitive.multiple_results else made)
+    except Exception:  # a marker, a random key: whatever runs only inside a compiled function
+        return None
+
+
+def in_image(eqn: Any) -> bool:
+    """Whether ``jax.image`` made an equation: it interpolates by multiplying by matrices."""
+    traceback = eqn.source_info.traceback
+    frames = () if traceback is None else traceback.frames
+    return any("jax/_src/image/" in f.file_name.replace("\\", "/") for f in frames)
+
+
+def resizing(jaxpr: Any) -> tuple[str, bool]:
+    """The method of a call of ``jax.image.resize``, and whether it takes off what would alias.
+
+    A jaxpr does not say, so it is told from the kernel that the call computes.
+    """
+    names = {eqn.primitive.name for eqn in jaxpr.eqns}
+    operands = [var for eqn in jaxpr.eqns for var in eqn.invars if is_literal(var)]
+    numbers = {abs(float(x.val)) for x in operands if np.ndim(x.val) == 0}
+    antialias = any(
+        eqn.primitive.name == "max" and all(map(is_literal, eqn.invars)) for eqn in jaxpr.eqns
+    )
+    if "dot_general" not in names:
+        return "nearest", False
+    if "sin" in names:
+        return ("lanczos5" if 5.0 in numbers else "lanczos3"), antialias
+    return ("bicubic" if {1.5, 2.5, 4.0} <= numbers else "bilinear"), antialias

@@ -1,0 +1,1 @@
+"""What the readers of op-graph files (TensorFlow Lite, ONNX) share: records, folding, lowering."""

@@ -1,0 +1,275 @@
+"""The models that a script makes: where each was made, what it was given, which one leads."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from costlens.errors import InputError
+from costlens.frontends.keras_live import function_of
+from costlens.frontends.script.guard import Guard
+from costlens.frontends.script.log import Log
+from costlens.frontends.script.patches import Patches
+from costlens.frontends.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model, the TARGET that names it, its parameters, the line that makes it.
+
+    ``inputs`` is the tree of (shape, dtype) that the script gives it; None where it is not known.
+    """
+
+    target: str
+    model: Any
+    params: int
+    line: int | None = None
+    inputs: Any = None
+
+
+@dataclass
+class Made:
+    """A model as it is made: the user's running frames, the innermost first, and their lines."""
+
+    model: Any
+    frames: list[tuple[FrameType, int]]
+    inputs: Any = None
+    reached: int = 0
+    strongly: bool = False
+
+
+@dataclass
+class Seen:
+    """Every model that a script makes, in order, and what has been done with it."""
+
+    keras: Any
+    log: Log
+    guard: Guard
+    made: dict[int, Made] = field(default_factory=dict)
+    _apart: int = 0
+    _clock: int = 0
+
+    def watch(self, patches: Patches) -> None:
+        """Record every model that is made from now on, and count the layers."""
+        original = self.keras.Model.__new__
+        layer = self.keras.layers.Layer.__init__
+
+        def new(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            model = original(cls, *args, **kwargs)
+            if not self._apart:
+                frames = [(frame, frame.f_lineno) for frame in self.log.frames()]
+                if frames and not _within_sequential(self.log):
+                    self.made[id(model)] = Made(model, frames)
+            return model
+
+        def init(instance: Any, *args: Any, **kwargs: Any) -> None:
+            self.guard.made += 1
+            layer(instance, *args, **kwargs)
+
+        init.__signature__ = inspect.signature(layer)  # type: ignore[attr-defined]
+        patches.set(self.keras.Model, "__new__", staticmethod(new))
+        patches.set(self.keras.layers.Layer, "__init__", init)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Models that are made within are none of the script's."""
+        self._apart += 1
+        try:
+            yield
+        finally:
+            self._apart -= 1
+
+    def reached(self, model: Any, inputs: Any = None, weakly: bool = False) -> None:
+        """A model was trained, run or printed, on inputs of this form."""
+        made = self.made.get(id(model))
+        if made is None:
+            return
+        self._clock += 1
+        made.reached = self._clock
+        if inputs is not None and (made.inputs is None or not (weakly or made.strongly)):
+            made.inputs, made.strongly = inputs, not weakly
+
+    def given(self, model: Any, inputs: Any) -> None:
+        """A model was built for inputs of this form."""
+        made = self.made.get(id(model))
+        if made is not None and made.inputs is None:
+            made.inputs = inputs
+
+    def is_own(self, model: Any) -> bool:
+        """Whether a model's ``call`` is the user's own, so that only a call builds it."""
+        return function_of(model) is None and not isinstance(model, self.keras.Sequential)
+
+    def unbuilt(self, model: Any) -> bool:
+        """Whether a model waits for data to be built."""
+        return not model.built or (self.is_own(model) and not model.weights)
+
+
+def _within_sequential(log: Log) -> bool:
+    """Whether a Sequential makes the Functional model that it keeps inside."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename not in log.files:
+        code = frame.f_code
+        if code.co_filename.endswith("sequential.py") and code.co_name != "__new__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def found(target: str, model: Any, seen: Seen) -> Found:
+    """A model as it stands now."""
+    made = seen.made.get(id(model))
+    line = made.frames[0][1] if made else None
+    params = sum(_size(weight) for weight in _weights(model).values())
+    return Found(target, model, params, line, made.inputs if made else None)
+
+
+def _weights(model: Any) -> dict[int, Any]:
+    try:
+        return {id(weight): weight for weight in model.weights}
+    except Exception:  # a Sequential that is half built, a property of the user's own
+        return {}
+
+
+def _size(weight: Any) -> int:
+    total = 1
+    for n in weight.shape:
+        total *= n or 0
+    return total
+
+
+def models(target: Target, names: Mapping[str, Any], seen: Seen) -> list[Found]:
+    """The models that a script's variables hold, and those it made and let go; each once.
+
+    What was let go and is a part of one that is held is not listed.
+    """
+    done: set[int] = set()
+    listed = []
+    for name, value in held(names, seen):
+        if isinstance(value, seen.keras.Model) and id(value) not in done:
+            done.add(id(value))
+            listed.append(found(f"{target.where}:{name}", value, seen))
+    taken = {each.target for each in listed}
+    done |= {id(part) for each in listed for part in _parts(each.model)}
+    for made in list(seen.made.values()):
+        if id(made.model) in done or not _has_parts(made.model):
+            continue
+        text = f"{target.where}:{_local_name(made, seen.log)}"
+        if text not in taken:
+            taken.add(text)
+            listed.append(found(text, made.model, seen))
+    return listed
+
+
+def _has_parts(model: Any) -> bool:
+    return bool(getattr(model, "_layers", None) or _weights(model))
+
+
+def _local_name(made: Made, log: Log) -> str:
+    """``main.model`` for a local variable, else the line that makes the model."""
+    for frame, _ in made.frames:
+        for name, value in frame.f_locals.items():
+            if value is made.model and name != "self":
+                function = frame.f_code.co_qualname.replace(".<locals>", "")
+                return name if function == "<module>" else f"{function}.{name}"
+    return str(made.frames[0][1])
+
+
+def held(names: Mapping[str, Any], seen: Seen | None = None) -> Iterator[tuple[str, Any]]:
+    """Variables, the items of lists, tuples and dicts, and the attributes of the script's own
+    objects and models, each as one would write it."""
+    containers = []
+    for name, value in list(names.items()):
+        if name.startswith("__"):
+            continue
+        yield name, value
+        if isinstance(value, (list, tuple, dict)):
+            containers.append((name, value))
+        elif seen is not None and type(value).__module__ == names.get("__name__"):
+            yield from _attributes(name, value)
+    for name, value in containers:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            if isinstance(key, (str, int)):
+                yield f"{name}[{key!r}]", item
+
+
+def _attributes(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    for attribute, part in list(getattr(value, "__dict__", {}).items()):
+        if not attribute.startswith("_"):
+            yield f"{name}.{attribute}", part
+
+
+def ranked(
+    target: Target, candidates: list[Found], everything: bool, seen: Seen
+) -> tuple[Found, ...]:
+    """Largest first; what another model contains, or what only holds others, never leads."""
+    weights = {id(each): set(_weights(each.model)) for each in candidates}
+    last = {id(each): _reached(each, seen) for each in candidates}
+
+    def contained(inner: Found) -> bool:
+        return any(
+            inner is not other
+            and _leads(other, seen)
+            and (
+                _inside(inner.model, other.model)
+                or weights[id(inner)] < weights[id(other)]
+                or (
+                    weights[id(inner)] == weights[id(other)] != set()
+                    and last[id(other)]
+                    and not last[id(inner)]
+                )
+            )
+            for other in candidates
+        )
+
+    def order(each: Found) -> tuple[int, int]:
+        return -each.params, -last[id(each)]
+
+    outer = sorted((c for c in candidates if _leads(c, seen) and not contained(c)), key=order)
+    if not everything and len(outer) > 1 and outer[0].params == outer[1].params:
+        _tell_apart(target, outer, last)
+    rest = sorted((c for c in candidates if not any(c is o for o in outer)), key=order)
+    return (*outer, *rest)
+
+
+def _reached(each: Found, seen: Seen) -> int:
+    made = seen.made.get(id(each.model))
+    return made.reached if made else 0
+
+
+def _tell_apart(target: Target, outer: list[Found], last: Mapping[int, int]) -> None:
+    """Two models of one size: the one that the script uses last leads, if it uses any."""
+    first, second = outer[:2]
+    if last[id(first)] > last[id(second)]:
+        return
+    if _weights(first.model).keys() == _weights(second.model).keys() != set():
+        return
+    raise InputError(
+        target.where,
+        f"two models of {first.params:,} parameters, and neither contains the other",
+        f"Choose one: {first.target} or {second.target} (or --all).",
+    )
+
+
+def _leads(each: Found, seen: Seen) -> bool:
+    """Whether a model computes something itself, and does not only hold models that do."""
+    model = each.model
+    return not seen.is_own(model) or type(model).call is not seen.keras.Model.call
+
+
+def _inside(inner: Any, outer: Any) -> bool:
+    return any(part is inner for part in _parts(outer))
+
+
+def _parts(model: Any) -> list[Any]:
+    """All layers and models inside a model."""
+    flatten = getattr(model, "_flatten_layers", None)
+    try:
+        return list(flatten(include_self=False)) if flatten is not None else []
+    except Exception:  # a property of the user's own
+        return []
