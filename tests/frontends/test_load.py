@@ -61,6 +61,7 @@ def test_its_weights_are_known_once_its_class_is(name: str, tmp_path: Path, file
     study = costlens.analyze(str(path), imports=(file,))
     assert study.totals.params == made.count_params() == 36 + 6 * 7 + 16
     assert study.graph.notes == ()
+    assert study.totals.macs == 5 * 6 + 6 * 7 + 7 * 2
     assert study.layers == costlens.analyze(made).layers
 
 
