@@ -8,8 +8,10 @@ config of the step that calls them.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from costlens.frontends.keras_trace import Frame, Trace
@@ -347,8 +349,21 @@ def _functions(op: Any) -> Mapping[str, Any]:
             many = value if isinstance(value, list) else [value]
             for index, function in enumerate(many):
                 key = attr.name if many is not value else f"branch{index}"
-                found[key] = op.graph._get_function(function.name).graph
+                found[key] = _body_of(op.graph, function.name)
     return found
+
+
+def _body_of(graph: Any, name: str) -> Any:
+    """The graph of a function; of one that is only a definition it is made, once."""
+    function = graph._get_function(name)
+    return function.graph if hasattr(function, "graph") else _defined(graph, function)
+
+
+@lru_cache(maxsize=16)
+def _defined(graph: Any, function: Any) -> Any:
+    make = importlib.import_module("tensorflow.python.framework.function_def_to_graph")
+    with graph.as_default():
+        return make.function_def_to_graph(function.definition)
 
 
 _CALLS = frozenset(
