@@ -7,6 +7,7 @@ it is read after the loop or leads to one that is.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,21 +21,6 @@ _CALLS = frozenset(
 )
 
 
-def functions(op: Any) -> Mapping[str, Any]:
-    """The graphs that an operation calls, by attribute; a list of branches by number."""
-    found: dict[str, Any] = {}
-    if op.type not in _CALLS:
-        return found
-    for attr in op.op_def.attr:
-        if attr.name in _BODIES:
-            value = op.get_attr(attr.name)
-            many = value if isinstance(value, list) else [value]
-            for index, function in enumerate(many):
-                key = attr.name if many is not value else f"branch{index}"
-                found[key] = op.graph._get_function(function.name).graph
-    return found
-
-
 @dataclass(eq=False, slots=True)
 class Needs:
     """Grows by ``add``; ``ops`` and ``tensors`` hold the ids of what is needed."""
@@ -42,7 +28,8 @@ class Needs:
     ops: set[int] = field(default_factory=set)
     tensors: set[int] = field(default_factory=set)
     kept: list[Any] = field(default_factory=list)
-    bodies: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    bodies: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _defined: dict[str, Any] = field(default_factory=dict)
     _callers: dict[int, list[tuple[Any, str]]] = field(default_factory=dict)
     _inputs: dict[int, tuple[Any, int]] = field(default_factory=dict)
     _reached: dict[int, list[int]] = field(default_factory=dict)
@@ -55,11 +42,29 @@ class Needs:
             self._need(self._todo.pop())
 
     def functions(self, op: Any) -> Mapping[str, Any]:
-        """The graphs that an operation calls."""
+        """The graphs that an operation calls, by attribute; a list of branches by number."""
         known = self.bodies.get(id(op))
         if known is None:
-            known = self.bodies[id(op)] = functions(op)
+            known = self.bodies[id(op)] = {}
+            attrs = op.op_def.attr if op.type in _CALLS else ()
+            for name in (attr.name for attr in attrs if attr.name in _BODIES):
+                value = op.get_attr(name)
+                many = value if isinstance(value, list) else [value]
+                for index, function in enumerate(many):
+                    key = name if many is not value else f"branch{index}"
+                    known[key] = self._body(op.graph, function.name)
         return known
+
+    def _body(self, graph: Any, name: str) -> Any:
+        """The graph of a function; of one that is only a definition it is made, once."""
+        function = graph._get_function(name)
+        if hasattr(function, "graph"):
+            return function.graph
+        if name not in self._defined:
+            make = importlib.import_module("tensorflow.python.framework.function_def_to_graph")
+            with graph.as_default():
+                self._defined[name] = make.function_def_to_graph(function.definition)
+        return self._defined[name]
 
     def takes(self, op: Any, index: int) -> bool:
         """Whether an operation needs its operand: a function, only where it reads it."""
