@@ -9,10 +9,10 @@ from string import ascii_lowercase
 import numpy as np
 
 from costlens.frontends.layercall import Tensor
-from costlens.frontends.lowering.build import Unreadable
+from costlens.frontends.lowering.build import Builder, Unreadable
 from costlens.frontends.opfile.model import SMALL, Array
 from costlens.frontends.opfile.site import Fold, Handler, Site
-from costlens.ir.types import Shape, broadcast, promote
+from costlens.ir.types import Shape, broadcast
 
 # -- elementwise -----------------------------------------------------------------------------
 
@@ -76,6 +76,11 @@ def dense(site: Site, x: Tensor, kernel: Tensor, dtype: str | None = None) -> Te
     """``x`` (…, n) times a kernel (n, units)."""
     axes = ascii_lowercase[: x.rank - 1]
     return site.b.einsum(f"{axes}Y,YZ->{axes}Z", x, kernel, dtype or site.dtype(), "dense")
+
+
+def project(b: Builder, x: Tensor, kernel: Tensor) -> Tensor:
+    """A step of a sequence, or a state, times a kernel (n, units)."""
+    return b.einsum("ay,yz->az", x, kernel, x.dtype, "matmul")
 
 
 # -- shapes ----------------------------------------------------------------------------------
@@ -227,8 +232,3 @@ def divided(one: Array, two: Array, floor: bool = False) -> Array:
     if not floor:
         quotient = np.sign(one) * np.sign(two) * (np.abs(one) // np.abs(np.where(two == 0, 1, two)))
     return quotient.astype(one.dtype)
-
-
-def promoted(site: Site) -> str:
-    """The dtype of an output that is not declared, from all operands."""
-    return site.declared[0][1] or promote([v.type.dtype for v in site.values if v])
