@@ -291,6 +291,11 @@ def write_own() -> None:
     end = helper.make_tensor_value_info(s.op("Relu", y), FLOAT, (4, 2))
     graph = s.graph([end])
     graph.value_info.extend(known)
+    away = graph.initializer[-1]  # its data lie in a file that is not there
+    away.ClearField("raw_data")
+    away.data_location = TensorProto.EXTERNAL
+    entry = away.external_data.add()
+    entry.key, entry.value = "location", "elsewhere.bin"
     model = helper.make_model(graph, opset_imports=opsets, functions=[function], ir_version=10)
     (HERE / "own.onnx").write_bytes(model.SerializeToString())
 

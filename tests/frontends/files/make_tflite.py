@@ -107,6 +107,20 @@ def operators() -> bytes:
     return tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
 
 
+def unread() -> bytes:
+    """An operator of TensorFlow's own, which TensorFlow Lite has not."""
+    kernel = tf.constant(np.random.default_rng(4).random((3, 3, 3, 2, 4), "float32"))
+
+    def call(x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.max_pool3d(tf.nn.conv3d(x, kernel, [1] * 5, "VALID"), 2, 2, "VALID")
+
+    function = tf.function(call).get_concrete_function(tf.TensorSpec((1, 6, 6, 6, 2)))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    sets = tf.lite.OpsSet
+    converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS, sets.SELECT_TF_OPS]
+    return converter.convert()
+
+
 def sequences() -> bytes:
     """Operators that today's converter does not write: a recurrent layer as one operator."""
     import flatbuffers
@@ -175,6 +189,7 @@ def main() -> None:
     (HERE / "transformer_open.tflite").write_bytes(convert(MODELS["transformer"](), None))
     (HERE / "operators.tflite").write_bytes(operators())
     (HERE / "sequences.tflite").write_bytes(sequences())
+    (HERE / "unread.tflite").write_bytes(unread())
     (HERE / "control.tflite").write_bytes(control())
 
 

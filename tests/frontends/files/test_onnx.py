@@ -114,7 +114,8 @@ def test_convolutions_of_every_form(row: str, macs: int) -> None:
 
 
 def test_a_function_is_what_it_holds_and_an_unknown_operator_is_listed() -> None:
-    """Two calls on one kernel (6, 6); the unknown operator's 15 numbers are parameters."""
+    """Two calls on one kernel (6, 6); the unknown operator's 15 numbers, which lie in a file
+    that is not there, are parameters."""
     study = costlens.analyze(str(HERE / "own.onnx"))
     assert study.totals.macs == 2 * 4 * 6 * 6
     assert study.totals.params == 36 + 15

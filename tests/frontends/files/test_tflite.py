@@ -19,8 +19,8 @@ from tests.support import abstract, cost_of, graph_of, params_of
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.tflite"))
-HIDDEN = {"recurrent", "sequences", "cnn_variables"}
-"""Files whose parameters the interpreter does not show, or whose states it shows as such."""
+HIDDEN = {"recurrent", "sequences", "cnn_variables", "unread"}
+"""Files that the interpreter does not take, or whose variables and states it shows otherwise."""
 CNNS = [f"cnn{form}" for form in ("", "_variables", "_int8", "_half", "_open")]
 
 
@@ -82,6 +82,14 @@ def test_recurrent_layers_are_loops() -> None:
     graph = read("recurrent")
     assert {node.repeat for node in graph.nodes if node.op == "einsum"} == {9}
     assert params_of(graph) == 288 + 144 + 24
+
+
+def test_an_operator_of_another_library_is_unknown_and_the_rest_counts() -> None:
+    study = costlens.analyze(str(HERE / "unread.tflite"))
+    assert study.totals.macs == 4**3 * 27 * 2 * 4
+    (row,) = (row for row in study.layers if row.unknown)
+    assert (row.type, row.output_shapes) == ("FlexMaxPool3D", ((1, 2, 2, 2, 4),))
+    assert "macs" in study.totals.at_least
 
 
 def test_a_recurrent_layer_that_is_one_operator() -> None:

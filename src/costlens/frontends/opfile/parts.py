@@ -173,8 +173,11 @@ def folded(fn: Callable[..., Array], *operands: int) -> Fold:
         values = [site.values[at] if at < len(site.values) else None for at in picked]
         if any(value is None or not value.foldable for value in values):
             return None
+        known = [value.known for value in values if value and value.known is not None]
+        if prod(np.broadcast_shapes(*(array.shape for array in known))) > SMALL:
+            return None
         with np.errstate(all="ignore"):
-            return np.asarray(fn(*(value.known for value in values if value)))
+            return np.asarray(fn(*known))
 
     return fold
 
@@ -182,6 +185,20 @@ def folded(fn: Callable[..., Array], *operands: int) -> Fold:
 def known_shape(site: Site) -> Array:
     """The shape of the first operand."""
     return np.array(site.type(0).shape, site.declared[0][1] or "int64")
+
+
+def taken(x: Array, indices: Array, axis: int) -> Array | None:
+    """A small array looked up in another; None where it is not small."""
+    axis = axes_of((axis,), x.ndim)[0]
+    size = prod(without(x.shape, (axis,))) * indices.size
+    return np.take(x, indices.astype(int), axis) if size <= SMALL else None
+
+
+def joined(parts: Sequence[Array], axis: int, stacked: bool = False) -> Array | None:
+    """Small arrays, joined or stacked; None where they are not small together."""
+    if sum(part.size for part in parts) > SMALL:
+        return None
+    return np.stack(parts, axis) if stacked else np.concatenate(parts, axis)
 
 
 def filled(shape: Sequence[int], value: Array | int, dtype: str) -> Array | None:
