@@ -15,6 +15,7 @@ import costlens
 from costlens.cost.registry import price
 from costlens.errors import InputError
 from costlens.frontends.onnx_file import read_onnx
+from costlens.frontends.opfile import run
 from costlens.ir.graph import Graph
 from tests.frontends.files.fuzz import survives
 from tests.frontends.files.models import MODELS
@@ -179,4 +180,57 @@ def test_what_is_no_such_file_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(data)
     with pytest.raises(InputError, match="ONNX"):
+        read_onnx(path)
+
+
+def field(number: int, payload: bytes | str) -> bytes:
+    """A field of protobuf's wire format that holds bytes, shorter than 16,384."""
+    raw = payload.encode() if isinstance(payload, str) else payload
+    size = bytes([len(raw)]) if len(raw) < 128 else bytes([len(raw) & 127 | 128, len(raw) >> 7])
+    return (
+        bytes([number << 3 & 127 | 2 | (128 if number > 15 else 0)])
+        + (bytes([number >> 4]) if number > 15 else b"")
+        + size
+        + raw
+    )
+
+
+def calling(name: str, times: int) -> bytes:
+    """Nodes that call an operator or a function of the model on x, the last of them giving y."""
+    domain = field(7, "f") if name.startswith("f") else b""
+    outputs = [*(f"{name}{at}" for at in range(times - 1)), "y"]
+    return b"".join(
+        field(7, field(1, "x") + field(2, y) + field(4, name) + domain) for y in outputs
+    )
+
+
+@pytest.mark.parametrize(
+    ("calls", "message"),
+    [
+        ({"f0": ("f0", 2)}, "nested too deep"),
+        ({f"f{i}": (f"f{i + 1}", 3) for i in range(40)}, "nested too deep"),
+        (
+            {f"f{i}": (f"f{i + 1}" if i < 12 else "Relu", 9) for i in range(13)},
+            "more than 100,000 operators",
+        ),
+    ],
+    ids=["a function that calls itself", "deep", "wide"],
+)
+def test_calls_without_end(
+    calls: dict[str, tuple[str, int]],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "_MOST_OPS", 2000)
+    functions = b"".join(
+        field(25, field(1, name) + field(4, "x") + field(5, "y") + calling(*inner) + field(10, "f"))
+        for name, inner in calls.items()
+    )
+    value = field(2, field(1, b"\x08\x01" + field(2, field(1, b"\x08\x02"))))
+    node = field(1, "x") + field(2, "y") + field(4, "f0") + field(7, "f")
+    graph = field(1, node) + field(11, field(1, "x") + value) + field(12, field(1, "y") + value)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(functions + field(7, graph))
+    with pytest.raises(InputError, match=message):
         read_onnx(path)

@@ -25,8 +25,8 @@ graph's own, and those of the graphs around it."""
 Control = Callable[["Runner", "Scene"], Sequence[Value]]
 
 _DEEPEST = 16
-_MOST_OPS = 100_000
-_MOST_NODES = 400_000
+_MOST_OPS = 50_000
+_MOST_NODES = 200_000
 _MOST_BYTES = 2**60
 _MOST_TAPS = 2**16
 _MOST_AXES = 32
