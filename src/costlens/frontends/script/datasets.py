@@ -15,6 +15,8 @@ from costlens.frontends.script.patches import Patches
 from costlens.frontends.script.sample import Sample
 from costlens.frontends.script.standin import StandIn
 
+WORDS = (b"dataset", b"get_file", b"load_img", b"flow_from")
+"""What occurs in a script that loads data by way of Keras or TensorFlow."""
 _FEW = 200
 _IMAGES = {
     "mnist": ((28, 28), 10, (-1,)),

@@ -25,8 +25,6 @@ class Shadow:
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
         self.used = False
-        self.makedirs = os.makedirs
-        self.exists = os.path.lexists
 
     def of(self, path: Any) -> str | None:
         """The path in the folder that stands for this one; None for a descriptor or device."""
@@ -47,7 +45,7 @@ class Shadow:
         if shadow is None:
             return path
         self.used = True
-        _makedirs(os.path.dirname(shadow))
+        _plain_makedirs(os.path.dirname(shadow))
         if keeps is not None and not _lexists(shadow) and os.path.isfile(path):
             keeps(os.fsdecode(path), shadow)
         return shadow
@@ -58,7 +56,7 @@ class Shadow:
         return shadow if shadow is not None and _lexists(shadow) else path
 
 
-_makedirs, _lexists, _open = os.makedirs, os.path.lexists, io.open
+_lexists, _open = os.path.lexists, io.open
 _mkdir, _stat = os.mkdir, os.stat
 
 

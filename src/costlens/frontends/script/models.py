@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from costlens.errors import InputError
@@ -15,6 +15,7 @@ from costlens.frontends.keras_live import function_of
 from costlens.frontends.script.guard import Guard
 from costlens.frontends.script.log import Log
 from costlens.frontends.script.patches import Patches
+from costlens.frontends.script.symbolic import Leaf
 from costlens.frontends.target import Target
 
 
@@ -173,9 +174,16 @@ def _local_name(made: Made, log: Log) -> str:
     """``main.model`` for a local variable, else the line that makes the model."""
     for frame, _ in made.frames:
         for name, value in frame.f_locals.items():
-            if value is made.model and name != "self":
-                function = frame.f_code.co_qualname.replace(".<locals>", "")
-                return name if function == "<module>" else f"{function}.{name}"
+            if name == "self" or name.startswith("__"):
+                continue
+            if value is not made.model:
+                parts = vars(value).items() if hasattr(value, "__dict__") else ()
+                part = next((key for key, item in parts if item is made.model), "_")
+                if part.startswith("_") or isinstance(value, ModuleType):
+                    continue
+                name = f"{name}.{part}"
+            function = frame.f_code.co_qualname.replace(".<locals>", "")
+            return name if function == "<module>" else f"{function}.{name}"
     return str(made.frames[0][1])
 
 
@@ -273,3 +281,31 @@ def _parts(model: Any) -> list[Any]:
         return list(flatten(include_self=False)) if flatten is not None else []
     except Exception:  # a property of the user's own
         return []
+
+
+def sizes_of_data(each: Found) -> list[tuple[int, ...]] | None:
+    """The shapes, without the batch, that the script's data give a model that leaves some open.
+
+    None where the model leaves none open, or the data are not known.
+    """
+    symbols = getattr(each.model, "inputs", None) or []
+    if each.inputs is None or all(None not in symbol.shape[1:] for symbol in symbols):
+        return None
+    leaves = each.inputs
+    if isinstance(leaves, dict):
+        leaves = [leaves.get(symbol.name) for symbol in symbols]
+    leaves = leaves if isinstance(leaves, list) else [leaves]
+    sizes = [_fitting(leaf, symbol.shape[1:]) for leaf, symbol in zip(leaves, symbols, strict=False)]
+    known = [size for size in sizes if size is not None]
+    return known if len(known) == len(symbols) == len(leaves) else None
+
+
+def _fitting(leaf: Any, declared: Any) -> tuple[int, ...] | None:
+    """The shape of data without its batch, where it is known and fits what is declared."""
+    if not isinstance(leaf, Leaf):
+        return None
+    shape = leaf[0][1:]
+    fits = len(shape) == len(declared) and all(
+        n is not None and m in (None, n) for n, m in zip(shape, declared, strict=True)
+    )
+    return shape if fits else None

@@ -38,7 +38,7 @@ from costlens.frontends.script.execute import (
 )
 from costlens.frontends.script.guard import Guard, TimeUp, in_keras
 from costlens.frontends.script.log import Log
-from costlens.frontends.script.models import Found, Seen, models, ranked
+from costlens.frontends.script.models import Found, Seen, models, ranked, sizes_of_data
 from costlens.frontends.script.patches import Patches
 from costlens.frontends.script.request import ABSTRACT, Answer, Listed, Request, Running
 from costlens.frontends.sizes import InputShape
@@ -63,9 +63,14 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
     loaded = load(target, request.input_shape, request.everything, request.running, folder)
     takes_inputs = "given" in inspect.signature(read_graph).parameters
 
+    said: dict[str, None] = {}
+
     def read(each: Found) -> Any:
         given = {"given": each.inputs} if takes_inputs else {}
-        return read_graph(each.model, request.batch, request.input_shape, request.dims, **given)
+        shapes = request.input_shape
+        if shapes is None and (shapes := sizes_of_data(each)) is not None:
+            said[f"{each.target}: it is read at the size of the data that the script gives it."] = None
+        return read_graph(each.model, request.batch, shapes, request.dims, **given)
 
     listed = [Listed(f.target, f.line, f.params) for f in loaded.models]
     wanted = range(len(listed)) if request.everything else range(1)
@@ -81,9 +86,8 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
     if len(failures) == len(wanted):
         raise _in_context(failures[0], loaded, len(wanted))
     keras = import_keras()
-    return Answer(
-        tuple(listed), loaded.warnings, str(keras.__version__), str(keras.backend.backend())
-    )
+    warnings = (*loaded.warnings, *said)
+    return Answer(tuple(listed), warnings, str(keras.__version__), str(keras.backend.backend()))
 
 
 def _in_context(error: CostlensError, loaded: Loaded, wanted: int) -> CostlensError:
@@ -224,8 +228,8 @@ def _stood_in(
         spellings.old_spellings(keras, log, patches)
         seen.watch(patches)
         training.stand_in(keras, guard, seen, patches)
-        datasets.stand_in(keras, log, finder, patches)
-        tfops.wrapped_ops(keras, log, patches)
+        guard.prepare(datasets.WORDS, lambda: datasets.stand_in(keras, log, finder, patches))
+        guard.prepare(tfops.WORDS, lambda: tfops.wrapped_ops(keras, log, patches))
         arguments.fill_in(log, patches)
         disk.nothing_written(folder, patches)
         outside.cut_off(log, patches)

@@ -12,6 +12,8 @@ from typing import Any
 from costlens.frontends.script.log import Log
 from costlens.frontends.script.patches import Patches
 
+WORDS = (b"tensorflow", b"backend")
+"""What occurs in a script that calls TensorFlow itself."""
 _MODULES = (
     "", "math", "nn", "image", "linalg", "signal", "strings", "sparse", "bitwise", "random",
     "sets", "quantization", "audio", "compat.v1", "compat.v1.nn", "compat.v1.math",
@@ -115,7 +117,7 @@ def as_layer(
     tensors: list[Any] = []
     template = _cut(keras.KerasTensor, (args, kwargs), tensors)
     log.say(f"{public} on a symbolic tensor is taken as a layer", _WHY)
-    name = keras.src.utils.naming.auto_name(public.replace("/", "."))
+    name = importlib.import_module("keras.src.utils.naming").uniquify(public)
     made = layer(function, template, name=name)(tensors)
     if public in ("tf.shape", "tf.compat.v1.shape", "K.shape") and len(args) == 1:
         return _ShapeVector(made, args[0].shape)
