@@ -6,6 +6,7 @@ import builtins
 import importlib
 import io
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,9 @@ _mkdir, _stat = os.mkdir, os.stat
 def nothing_written(folder: Path, patches: Patches) -> None:
     """Send all that Python code writes to the folder."""
     shadow = Shadow(folder)
+    temporary = folder / "temporary"
+    temporary.mkdir(parents=True, exist_ok=True)
+    patches.set(tempfile, "tempdir", str(temporary))
     for module in (builtins, io):
         patches.set(module, "open", _opening(shadow))
     patches.set(os, "open", _os_opening(shadow, os.open))

@@ -69,7 +69,9 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
         given = {"given": each.inputs} if takes_inputs else {}
         shapes = request.input_shape
         if shapes is None and (shapes := sizes_of_data(each)) is not None:
-            said[f"{each.target}: it is read at the size of the data that the script gives it."] = None
+            said[f"{each.target}: it is read at the size of the data that the script gives it."] = (
+                None
+            )
         return read_graph(each.model, request.batch, shapes, request.dims, **given)
 
     listed = [Listed(f.target, f.line, f.params) for f in loaded.models]

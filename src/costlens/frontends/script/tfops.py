@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -60,6 +61,10 @@ _NO_TENSOR = frozenset(
 _BACKENDS = ("keras._tf_keras.keras.backend", "tensorflow.keras.backend", "keras.backend")
 
 
+_INTERNAL = (f"{os.sep}keras{os.sep}src{os.sep}", f"{os.sep}tensorflow{os.sep}python{os.sep}")
+"""Where a call from is none of the script's."""
+
+
 def _module(tf: Any, name: str) -> Any:
     module = tf
     for part in filter(None, name.split(".")):
@@ -85,6 +90,8 @@ def _wrap(
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if not _has(symbol, args) and not _has(symbol, tuple(kwargs.values())):
+            return function(*args, **kwargs)
+        if any(inside in sys._getframe(1).f_code.co_filename for inside in _INTERNAL):
             return function(*args, **kwargs)
         return as_layer(keras, log, layer, function, public, args, kwargs)
 

@@ -180,7 +180,7 @@ def _build(keras: Any, seen: Seen, original: Callable[..., Any]) -> Callable[...
     """``model.build(shape)``: as Keras does it, and as a call where that leaves it unbuilt."""
 
     def build(self: Any, input_shape: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if not seen.is_own(self) or input_shape is None:
+        if seen.calling or not seen.is_own(self) or input_shape is None:
             return original(self, input_shape, *args, **kwargs)
         inputs = _shapes(input_shape)
         seen.given(self, inputs)
@@ -206,26 +206,21 @@ def _shapes(shape: Any) -> Any:
 def _called(keras: Any, guard: Guard, seen: Seen) -> Callable[..., Any]:
     """A layer or model called on data, outside of any other: its shape comes back, as zeros."""
     original = keras.layers.Layer.__call__
-    inside = [0]
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if inside[0] or not is_data(keras, (args, kwargs)):
-            inside[0] += 1
+        if seen.calling or not is_data(keras, (args, kwargs)):
+            seen.calling += 1
             try:
                 return original(self, *args, **kwargs)
             finally:
-                inside[0] -= 1
+                seen.calling -= 1
         if holds(args[:1] and args[0]):
             raise TypeError(f"{self.name} is called on a stand-in, which has no shape")
         guard.trained += isinstance(self, keras.Model)
         inputs = specs(keras, args[0] if args else None, batched=False)
         if isinstance(self, keras.Model):
             seen.reached(self, inputs, weakly=True)
-        inside[0] += 1
-        try:
-            made = on_data(keras, seen, self, (args, kwargs), whole=True)
-        finally:
-            inside[0] -= 1
+        made = on_data(keras, seen, self, (args, kwargs), whole=True)
         return made_of(made, lambda shape, dtype: _zeros(shape, dtype, as_array=False))
 
     return call
