@@ -58,7 +58,7 @@ def test_an_application(name: str) -> None:
     found = trained(lambda: build(**options))
     by_path = factors(found)
     stems = [path for path in by_path if path.startswith(tuple(STEMS[name]))][:1]
-    assert {path: f for path, f in by_path.items() if f != 3} == {path: 2 for path in stems}
+    assert {path: f for path, f in by_path.items() if f != 3} == dict.fromkeys(stems, 2)
 
 
 def chain(*calls: Any, shape: tuple[int, ...]) -> Callable[[], Any]:
@@ -90,7 +90,9 @@ def test_windows_of_every_kind() -> None:
             shape=(32, 32, 3),
         )
     )
-    others = dict.fromkeys(["grouped", "dilated", "depthwise", "separable", "transposed", "head"], 3)
+    others = dict.fromkeys(
+        ["grouped", "dilated", "depthwise", "separable", "transposed", "head"], 3
+    )
     assert factors(found) == {"stem": 2, **others}
 
 
@@ -114,9 +116,7 @@ def test_lines_and_volumes() -> None:
 def test_recurrent_layers(kind: Any) -> None:
     """Per step the input's kernel has no input to derive by in the first layer; the state's has."""
     found = trained(
-        chain(
-            kind(5, return_sequences=True, name="first"), kind(6, name="second"), shape=(9, 7)
-        )
+        chain(kind(5, return_sequences=True, name="first"), kind(6, name="second"), shape=(9, 7))
     )
     gates = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}[kind.__name__]
     steps = {row.path: row.training_macs for row in found.layers if row.macs}
