@@ -300,6 +300,20 @@ class KeptTensor(Model):
         return self.out(self.scored(x)), self.scored.scores
 
 
+@case(training=True)
+class OwnCall(Model):
+    """A graph of layers, and a call of its own around it."""
+
+    def __init__(self) -> None:
+        inputs = {"a": Input((4,), name="a"), "b": Input((3,), name="b")}
+        both = layers.Concatenate()([inputs["a"], inputs["b"]])
+        super().__init__(inputs, layers.Dense(5)(both))
+
+    def call(self, inputs: Any) -> Any:
+        made = super().call(inputs)
+        return jnp.einsum("bi,bj->bij", made, made)
+
+
 @case(input_shape=(8, 10, 4))
 class RawConvolutions(Model):
     """Grouped and dilated; transposed; transposed in groups; channels first."""

@@ -42,7 +42,6 @@ def turns(loop: Any, known: Callable[[Any], Any]) -> int | None:
     The part of the loop that its condition depends on is a loop of its own, which is run; it
     holds counters and limits, and ``known`` gives what they start from.
     """
-    import jax
     from jax.interpreters import partial_eval
 
     params = loop.params
@@ -50,34 +49,47 @@ def turns(loop: Any, known: Callable[[Any], Any]) -> int | None:
     consts, rest = loop.invars[:at_cond], loop.invars[at_cond:]
     body_consts, carry = rest[:at_body], rest[at_body:]
     test, asked = partial_eval.dce_jaxpr(params["cond_jaxpr"].jaxpr, [True])
-    wanted = list(asked[at_cond:])
-    while True:
+    more, wanted = list(asked[at_cond:]), []
+    while more != wanted:
+        wanted = more
         step, reads = partial_eval.dce_jaxpr(params["body_jaxpr"].jaxpr, wanted)
         more = [a or b for a, b in zip(wanted, reads[at_body:], strict=True)]
-        if more == wanted:
-            break
-        wanted = more
-    order = [i for i, want in enumerate(wanted) if want]
     fixed = _all_known(known, _picked(consts, asked[:at_cond]))
     outside = _all_known(known, _picked(body_consts, reads[:at_body]))
-    first = _all_known(known, [carry[i] for i in order])
+    first = _all_known(known, _picked(carry, wanted))
     if fixed is None or outside is None or first is None:
         return None
+    in_test, in_step = (_picked(used, wanted) for used in (asked[at_cond:], reads[at_body:]))
+    goes_on = _function(test, params["cond_jaxpr"].consts, fixed, in_test)
+    goes = _function(step, params["body_jaxpr"].consts, outside, in_step)
+    return _played(goes_on, goes, first)
 
-    def goes_on(state: tuple[Any, list[Any]]) -> Any:
-        at, values = state
-        given = [v for i, v in zip(order, values, strict=True) if asked[at_cond + i]]
-        (more,) = jax.core.eval_jaxpr(test, params["cond_jaxpr"].consts, *fixed, *given)
-        return more & (at < _MOST_TURNS)
 
-    def goes(state: tuple[Any, list[Any]]) -> Any:
-        at, values = state
-        given = [v for i, v in zip(order, values, strict=True) if reads[at_body + i]]
-        made = jax.core.eval_jaxpr(step, params["body_jaxpr"].consts, *outside, *given)
-        return at + 1, made
+def _function(
+    jaxpr: Any, consts: Sequence[Any], fixed: Sequence[Any], reads: Sequence[bool]
+) -> Callable[[Sequence[Any]], list[Any]]:
+    """A jaxpr as a function of a loop's state, of which it reads a part."""
+    import jax
 
-    first = [jax.numpy.asarray(x, carry[i].aval.dtype) for i, x in zip(order, first, strict=True)]
-    found = int(jax.lax.while_loop(goes_on, goes, (0, first))[0])
+    return lambda state: jax.core.eval_jaxpr(jaxpr, consts, *fixed, *_picked(state, reads))
+
+
+def _played(
+    goes_on: Callable[[Sequence[Any]], list[Any]],
+    goes: Callable[[Sequence[Any]], list[Any]],
+    first: Sequence[Any],
+) -> int | None:
+    """The turns of a loop, by running it; None where they do not end."""
+    import jax
+
+    def condition(state: tuple[Any, list[Any]]) -> Any:
+        return goes_on(state[1])[0] & (state[0] < _MOST_TURNS)
+
+    def body(state: tuple[Any, list[Any]]) -> Any:
+        return state[0] + 1, goes(state[1])
+
+    start = [jax.numpy.asarray(x) for x in first]
+    found = int(jax.lax.while_loop(condition, body, (0, start))[0])
     return found if found < _MOST_TURNS else None
 
 

@@ -69,7 +69,7 @@ def _call(
         return _named(specs, parameters)
     if given is not None:
         return (_as_given(given),), {}
-    built = _as_called(model) or _as_built(model, parameters)
+    built = _as_called(model) or _as_declared(model) or _as_built(model, parameters)
     if built is not None:
         return built
     shapes = wanted.input_shape
@@ -123,6 +123,12 @@ def _as_called(model: Any) -> tuple[tuple[Tree, ...], dict[str, Tree]] | None:
     return tuple(map(_specs, arguments.args)), {
         key: _specs(value) for key, value in arguments.kwargs.items() if key not in _FLAGS
     }
+
+
+def _as_declared(model: Any) -> tuple[tuple[Tree, ...], dict[str, Tree]] | None:
+    """As the graph of layers declares it whose call a subclass wraps in its own."""
+    declared = getattr(model, "_inputs_struct", None)
+    return None if declared is None else ((_specs(declared),), {})
 
 
 def _specs(tree: Any) -> Tree:
