@@ -60,11 +60,14 @@ def test_every_figure_is_of_an_application() -> None:
 def test_application(name: str, tmp_path: Path) -> None:
     """Parameters as Keras, multiplications as TensorFlow's graph, in all and layer by layer.
 
+    The product's own second witness says so too.
     Its configuration, read without Keras, has the same figures to the last integer.
     """
     model = build(name)
-    study = costlens.analyze(model)
+    study = costlens.analyze(model, verify=True)
     totals = study.totals
+    assert study.verification is not None
+    assert study.verification.agrees and not study.verification.unread
 
     saved = tmp_path / "config.json"
     saved.write_text(model.to_json())

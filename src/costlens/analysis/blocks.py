@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 
 from costlens.analysis.figures import Figures, figures, ratio, worse
@@ -20,18 +21,34 @@ from costlens.motifs.match import Found, Match, region
 from costlens.motifs.skeleton import Skeleton
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Part:
+    """A part of a model, priced when its figures are first read."""
+
+    graph: Graph
+
+    @cached_property
+    def cost(self) -> Figures:
+        return figures(self.graph)
+
+
+@dataclass(frozen=True)
 class Baseline:
-    """A plain form: its figures beside those of what it stands for (``own``), how many times as
-    much they are, and its patch."""
+    """A plain form of a part, spliced in and priced when its figures are first read."""
 
     name: str
-    cost: Figures
-    own: Figures
-    macs_ratio: float | None
-    params_ratio: float | None
+    part: Part
     note: str
     patch: Patch
+
+    @cached_property
+    def cost(self) -> Figures:
+        return figures(splice(self.part.graph, [self.patch]))
+
+    @property
+    def own(self) -> Figures:
+        """The figures of what the plain form stands for."""
+        return self.part.cost
 
     @property
     def params(self) -> int:
@@ -41,8 +58,18 @@ class Baseline:
     def macs(self) -> int:
         return self.cost.macs
 
+    @property
+    def macs_ratio(self) -> float | None:
+        """How many times as many MACs it takes."""
+        return ratio(self.macs, self.own.macs)
 
-@dataclass(frozen=True, slots=True)
+    @property
+    def params_ratio(self) -> float | None:
+        """How many times as many parameters it has."""
+        return ratio(self.params, self.own.params)
+
+
+@dataclass(frozen=True)
 class Block:
     """A match with its figures and plain forms.
 
@@ -55,11 +82,14 @@ class Block:
     layers: tuple[str, ...]
     parts: Mapping[str, tuple[str, ...]]
     sizes: Mapping[str, int]
-    cost: Figures
+    part: Part
     baselines: tuple[Baseline, ...]
-    note: str
     nodes: tuple[Node, ...]
     match: Match
+
+    @property
+    def cost(self) -> Figures:
+        return self.part.cost
 
     @property
     def params(self) -> int:
@@ -68,6 +98,11 @@ class Block:
     @property
     def macs(self) -> int:
         return self.cost.macs
+
+    @cached_property
+    def note(self) -> str:
+        """What the block takes more of than a plain form of it, in a sentence each."""
+        return _worse(self.cost, self.baselines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,34 +123,18 @@ def blocks(k: Skeleton, found: Found) -> tuple[Block, ...]:
 
 def _block(k: Skeleton, match: Match, path: str) -> Block:
     nodes = region(k, match)
-    part = subgraph(k.graph, nodes)
-    own = figures(part)
-    made = tuple(baseline(part, own, form.name, form.patch, form.note) for form in forms(k, match))
+    part = Part(subgraph(k.graph, nodes))
+    made = tuple(Baseline(form.name, part, form.note, form.patch) for form in forms(k, match))
     return Block(
         motif=match.motif,
         path=path,
         layers=tuple(dict.fromkeys(node.origin.layer for node in nodes)),
         parts={name: _layers(k, units) for name, units in match.parts.items() if units},
         sizes=match.sizes,
-        cost=own,
+        part=part,
         baselines=made,
-        note=_worse(own, made),
         nodes=nodes,
         match=match,
-    )
-
-
-def baseline(part: Graph, own: Figures, name: str, patch: Patch, note: str) -> Baseline:
-    """A plain form spliced into a part of the graph, and priced."""
-    plain = figures(splice(part, [patch]))
-    return Baseline(
-        name=name,
-        cost=plain,
-        own=own,
-        macs_ratio=ratio(plain.macs, own.macs),
-        params_ratio=ratio(plain.params, own.params),
-        note=note,
-        patch=patch,
     )
 
 

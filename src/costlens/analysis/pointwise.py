@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from costlens.analysis.blocks import Baseline, Block, baseline
-from costlens.analysis.figures import figures
+from costlens.analysis.blocks import Baseline, Block, Part
 from costlens.analysis.totals import Totals
 from costlens.analysis.tree import share
 from costlens.cost.cost import Cost
@@ -148,8 +147,8 @@ def _plain(k: Skeleton, found: Found, unit: Unit) -> tuple[Baseline | None, str]
         around, form = plain_form(k, found, unit)
     except NoFit as why:
         return None, str(why)
-    part = subgraph(k.graph, region(k, around))
-    return baseline(part, figures(part), form.name, form.patch, form.note), ""
+    part = Part(subgraph(k.graph, region(k, around)))
+    return Baseline(form.name, part, form.note, form.patch), ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,21 +31,6 @@ def opened(file: Any, where: str) -> Iterator[Any]:
         raise InputError(where, f"cannot be read as HDF5 ({what})", DAMAGED) from error
 
 
-def text(item: Any, name: str, limit: int) -> bytes | None:
-    """A text attribute of a file or a variable; None where it has none, or one that is longer."""
-    from h5py import h5a
-
-    if not h5a.exists(item.id, name.encode()):
-        return None
-    attribute = h5a.open(item.id, name.encode())
-    if attribute.shape != () or attribute.get_type().get_size() > limit:
-        return None
-    value = item.attrs[name]
-    if isinstance(value, str):
-        value = value.encode("utf-8", "surrogateescape")
-    return value if isinstance(value, bytes) and len(value) <= limit else None
-
-
 def headers(h5: Any, where: str, only: str = "") -> Held:
     """The header of every variable, group by group; below the root of ``only`` alone, if given.
 
@@ -81,9 +66,6 @@ def headers(h5: Any, where: str, only: str = "") -> Held:
 
 
 def _type(dataset: Any) -> TensorType:
-    import h5py
-
-    dtype = str(dataset.dtype.name)
-    if dataset.dtype.kind == "V":  # HDF5 does not know bfloat16, and Keras names it beside
-        dtype = (text(h5py.Dataset(dataset), "dtype", 20) or b"unknown").decode("utf-8", "replace")
-    return TensorType(dataset.shape, dtype)
+    dtype = dataset.dtype
+    # HDF5 does not know bfloat16; Keras stores nothing else whose type has no name
+    return TensorType(dataset.shape, "bfloat16" if dtype.str == "|V2" else str(dtype.name))

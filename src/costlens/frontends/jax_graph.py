@@ -18,10 +18,10 @@ import numpy as np
 from costlens.frontends.jax_static import (
     FEW,
     evaluate,
-    in_image,
     is_literal,
     live,
     needed,
+    purposes,
     resizing,
     turns,
 )
@@ -44,23 +44,25 @@ from costlens.ir.types import TensorType
 _CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Parameters that hold the function of an equation that calls one."""
 
+_WITH_FUNCTIONS = (*CALLS, "scan", "while", "cond")
+
 _DTYPES = {"int4": "int8", "uint4": "uint8", "int2": "int8", "uint2": "uint8", "float0": "bool"}
 
 
 def program_of(traced: Trace, view: View, name: str, kind: str) -> Program:
     """The program of a traced call: its inputs in order, and whatever its outputs need."""
-    shared = _Shared(view)
+    shared = _Shared(view, traced.backward)
     for frame in traced.frames:
         frame.whole = view.readable(shared.layer(frame.layer))
     jaxpr = live(traced.closed.jaxpr)
     body = _Body(shared, jaxpr, traced.closed.consts)
     inputs = body.inputs()
     steps = body.steps(body.equations, tuple(traced.frames[:1]))
+    made = [body.leaf(var) for var in jaxpr.outvars]
     outputs = map_leaves(
-        lambda x: body.leaf(jaxpr.outvars[x.index]) if isinstance(x, Slot) else view.leaf(x),
-        traced.outputs,
+        lambda x: made[x.index] if isinstance(x, Slot) else view.leaf(x), traced.outputs
     )
-    return Program(name, inputs, steps, outputs, (), kind)
+    return Program(name, inputs, steps, (outputs, made) if traced.backward else outputs, (), kind)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,6 +83,7 @@ class _Shared:
     """What the jaxprs of one trace have in common."""
 
     view: View
+    backward: bool = False
     layers: dict[int, Layer] = field(default_factory=dict)
     values: dict[Hashable, Callable[[], Any]] = field(default_factory=dict)
 
@@ -106,9 +109,9 @@ class _Body:
         jaxpr: Any,
         consts: Sequence[Any],
         given: Sequence[Any] = (),
-        image: bool = False,
+        purposes: frozenset[str] = frozenset(),
     ) -> None:
-        self.shared, self.jaxpr, self.image = shared, jaxpr, image
+        self.shared, self.jaxpr, self.purposes = shared, jaxpr, purposes
         self.token = object()
         self.numbers: dict[Any, int] = {}
         self.leaf_of: dict[Any, Any] = {}
@@ -199,8 +202,11 @@ class _Body:
         return tuple(made)
 
     def _key(self, frame: Frame) -> Hashable:
-        """What a call is known by; one in a function that is called twice is two calls."""
-        return ("frame", Same(frame), self.token)
+        """What a call is known by; one in a function that is called twice is two calls.
+
+        A backward pass goes on with the calls of the forward pass, from whatever function.
+        """
+        return ("frame", Same(frame), None if self.shared.backward else self.token)
 
     def _given(self, frame: Frame) -> tuple[Ref, ...]:
         """What a group gives its caller."""
@@ -263,19 +269,17 @@ class _Body:
         if name in CALLS:
             jaxpr = next(params[key] for key in _CALLED if key in params)
             label = str(params.get("name", name))
-            image = self.image or in_image(eqn)
-            program = self._program(jaxpr, args, around, label, image)
-            method = (
-                resizing(getattr(jaxpr, "jaxpr", jaxpr)) if label == "_resize" and image else None
-            )
-            return {"f": program, "method": method}
+            inner = getattr(jaxpr, "jaxpr", jaxpr)
+            resizes = label == "_resize" and "image" in purposes(eqn)
+            program = self._program(eqn, jaxpr, args, around, label)
+            return {"f": program, "method": resizing(inner) if resizes else None}
         if name == "scan":
             consts = args[: params["num_consts"]]
             keep = {key: params[key] for key in ("length", "num_consts", "num_carry")}
-            return {**keep, "body": self._program(params["jaxpr"], consts, around, name)}
+            return {**keep, "body": self._program(eqn, params["jaxpr"], consts, around, name)}
         if name == "while":
             consts = args[params["cond_nconsts"] :][: params["body_nconsts"]]
-            body = self._program(params["body_jaxpr"], consts, around, name)
+            body = self._program(eqn, params["body_jaxpr"], consts, around, name)
             times = turns(eqn, lambda var: self.shared.number(self.leaf(var)))
             skip = params["cond_nconsts"]
             return {"body": body, "turns": times, "skip": skip, "consts": params["body_nconsts"]}
@@ -284,21 +288,28 @@ class _Body:
             taken = self.shared.number(args[0])
             if taken is not None:
                 branches = [branches[int(np.clip(int(taken), 0, len(branches) - 1))]]
-            read = [self._program(branch, args[1:], around, name) for branch in branches]
+            read = [self._program(eqn, branch, args[1:], around, name) for branch in branches]
             return {f"branch{i}": program for i, program in enumerate(read)}
-        return {**params, "image": self.image or in_image(eqn)}
+        return {**params, "purposes": self._purposes(eqn)}
+
+    def _purposes(self, eqn: Any) -> frozenset[str]:
+        """What an equation is for, as the function around it or it itself shows."""
+        if eqn.primitive.name not in ("dot_general", "conv_general_dilated", *_WITH_FUNCTIONS):
+            return self.purposes
+        return self.purposes | purposes(eqn)
 
     def _program(
         self,
+        eqn: Any,
         jaxpr: Any,
         given: Sequence[Any],
         around: tuple[Frame, ...],
         name: str,
-        image: bool = False,
     ) -> Program:
         """A called function, a branch or the body of a loop."""
         consts = getattr(jaxpr, "consts", ())
-        body = _Body(self.shared, getattr(jaxpr, "jaxpr", jaxpr), consts, given, image)
+        inner = getattr(jaxpr, "jaxpr", jaxpr)
+        body = _Body(self.shared, inner, consts, given, self._purposes(eqn))
         inputs = body.inputs()
         steps = body.steps(body.equations, around)
         return Program(name, inputs, steps, tuple(map(body.leaf, body.jaxpr.outvars)))

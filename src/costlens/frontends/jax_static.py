@@ -99,11 +99,34 @@ def evaluate(eqn: Any, operands: Sequence[Any], index: int) -> np.ndarray[Any, A
         return None
 
 
-def in_image(eqn: Any) -> bool:
-    """Whether ``jax.image`` made an equation: it interpolates by multiplying by matrices."""
-    traceback = eqn.source_info.traceback
-    frames = () if traceback is None else traceback.frames
-    return any("jax/_src/image/" in f.file_name.replace("\\", "/") for f in frames)
+_PURPOSES = (
+    ("jax/_src/image/", "", "image"),
+    ("keras/src/", "affine_transform", "image"),
+    ("keras/src/", "_extract_patches", "patches"),
+    ("keras/src/backend/", "fold", "patches"),
+    ("jax/_src/", "conv_general_dilated_patches", "patches"),
+)
+"""Files, the functions there by how their names begin, and what their products are for."""
+
+
+def purposes(eqn: Any) -> frozenset[str]:
+    """What products are for that look like others: ``image``, ``patches``, ``gradient``.
+
+    JAX and Keras interpolate by multiplying by matrices of weights, and move patches by a
+    convolution that picks. Who made an equation is told from the stack that JAX keeps of it, and
+    that it is part of a backward pass from the names that it was made under.
+    """
+    found = {"gradient"} if "transpose(" in str(eqn.source_info.name_stack) else set()
+    return frozenset(found | _made_for(eqn.source_info.traceback))
+
+
+def _made_for(traceback: Any) -> set[str]:
+    for frame in () if traceback is None else traceback.frames:
+        path = frame.file_name.replace("\\", "/")
+        for part, function, found in _PURPOSES:
+            if part in path and frame.function_name.startswith(function):
+                return {found}
+    return set()
 
 
 def resizing(jaxpr: Any) -> tuple[str, bool]:

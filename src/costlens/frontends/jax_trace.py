@@ -57,11 +57,15 @@ class Held:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Trace:
-    """A traced call: a closed jaxpr, its outputs with Slots for tensors, the calls inside."""
+    """A traced call: a closed jaxpr, its outputs with Slots for tensors, the calls inside.
+
+    ``backward``: the jaxpr gives the gradients too, behind the outputs.
+    """
 
     closed: Any
     outputs: Tree
     frames: tuple[Frame, ...]
+    backward: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +86,14 @@ def frames_in(name_stack: Any) -> list[Frame]:
     return [frame for frame in (_FRAMES.get(int(n)) for n in numbers) if frame is not None]
 
 
-def trace(
-    call: Callable[..., Tree], args: Tree, kwargs: Mapping[str, Tree], backward: bool = False
-) -> Trace:
-    """Trace a call; the TensorTypes in its arguments are its inputs.
+def trace(call: Any, args: Tree, kwargs: Mapping[str, Tree], backward: bool = False) -> Trace:
+    """Trace a call of a layer; the TensorTypes in its arguments are its inputs.
 
+    With ``backward`` the gradients of its outputs by every trainable variable are outputs too.
     Runs where ``abstract_keras`` is entered. Raises what the call raises.
     """
+    if backward and not call.trainable_variables:  # before its first call it has none
+        trace(call, args, kwargs)
     import jax
 
     types: list[TensorType] = []
@@ -103,17 +108,33 @@ def trace(
     outputs: list[Tree] = []
 
     def run(*xs: Any) -> list[Any]:
-        given, named = map_leaves(lambda x: xs[x.index] if isinstance(x, Slot) else x, asked)
-        tree, tensors = _slotted(call(*given, **named))
+        now, named = map_leaves(lambda x: xs[x.index] if isinstance(x, Slot) else x, asked)
+        tree, tensors = _slotted(call(*now, **named))
         outputs.append(tree)
         return tensors
+
+    def both(*xs: Any) -> list[Any]:
+        trained = call.trainable_variables
+        values = [_bound(variable) for variable in trained]
+
+        def forward(values: list[Any]) -> tuple[list[Any], list[Any]]:
+            given.update((id(v), value) for v, value in zip(trained, values, strict=True))
+            tensors = run(*xs)
+            given.clear()
+            floats = [x for x in tensors if jax.numpy.issubdtype(x.dtype, jax.numpy.floating)]
+            return floats, tensors
+
+        made, pull, tensors = jax.vjp(forward, values, has_aux=True)
+        return [*tensors, *pull([jax.numpy.ones(x.shape, x.dtype) for x in made])[0]]
 
     with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
         frames = stack.enter_context(_recorded())
-        stack.enter_context(_read_variables())
-        closed = jax.make_jaxpr(run)(*[jax.ShapeDtypeStruct(t.shape, t.dtype) for t in types])
-    return Trace(closed, outputs[-1], tuple(frames))
+        given = stack.enter_context(_read_variables())
+        closed = jax.make_jaxpr(both if backward else run)(
+            *[jax.ShapeDtypeStruct(t.shape, t.dtype) for t in types]
+        )
+    return Trace(closed, outputs[-1], tuple(frames), backward)
 
 
 def _slotted(tree: Tree) -> tuple[Tree, list[Any]]:
@@ -167,30 +188,36 @@ def markers() -> Markers:
 
 
 @contextmanager
-def _read_variables() -> Iterator[None]:
+def _read_variables() -> Iterator[dict[int, Any]]:
     """Inside, reading a Keras variable that the call did not assign is an equation of its own.
 
-    Not one for all: a variable read in the body of a loop belongs to that body's jaxpr.
+    Not one for all: a variable read in the body of a loop belongs to that body's jaxpr. One that
+    is put into the dict, by its id, has that value instead.
     """
-    import jax
     import keras
 
     scope = keras.StatelessScope
     original = scope.get_current_value
+    given: dict[int, Any] = {}
 
     def current(self: Any, variable: Any) -> Any:
-        assigned = original(self, variable)
-        if assigned is not None:
-            return assigned
-        dtype = jax.numpy.dtype(variable.dtype)
-        shape = tuple(variable.shape)
-        return markers().variable.bind(held=Held(variable), shape=shape, dtype=dtype)
+        value = original(self, variable)
+        value = given.get(id(variable)) if value is None else value
+        return _bound(variable) if value is None else value
 
     scope.get_current_value = current
     try:
-        yield
+        yield given
     finally:
         scope.get_current_value = original
+
+
+def _bound(variable: Any) -> Any:
+    """The equation that reads a variable."""
+    import jax
+
+    shape, dtype = tuple(variable.shape), jax.numpy.dtype(variable.dtype)
+    return markers().variable.bind(held=Held(variable), shape=shape, dtype=dtype)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 
 from costlens.errors import InputError
 from costlens.frontends.archive import MAX_CONFIG, Archive, read_archive
-from costlens.frontends.hdf5 import headers, opened, text
+from costlens.frontends.hdf5 import DAMAGED, headers, opened
+from costlens.frontends.hdf5_text import texts
 from costlens.frontends.held import Held
 
 _NONE = "The file stores no weights that can be compared with its config."
@@ -54,15 +55,21 @@ def _archive(path: Path) -> Saved:
 def _hdf5(path: Path) -> Saved:
     """A whole model as ``model.save("model.h5")`` writes it."""
     where = str(path)
+    try:
+        with open(path, "rb") as file:
+            found = texts(file, ("model_config", "keras_version"), MAX_CONFIG)
+    except OSError as error:
+        raise InputError(where, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, IndexError) as error:
+        raise InputError(where, f"cannot be read as HDF5: {error}", DAMAGED) from error
+    if "model_config" not in found:
+        raise InputError(where, "holds weights and no model", PASS_MODEL)
     with opened(path, where) as h5:
-        config = text(h5, "model_config", MAX_CONFIG)
-        if config is None:
-            raise InputError(where, "holds weights and no model", PASS_MODEL)
         stored = headers(h5, where, "model_weights").groups.get("model_weights", Held())
-        version = (text(h5, "keras_version", 100) or b"").decode("utf-8", "replace")
     held = replace(stored, by_name=True)
-    made = _object(config, where)
-    return Saved(where, made, version, *((held, "") if held.size() else (None, _NONE)))
+    config = _object(found["model_config"], where)
+    version = found.get("keras_version", b"")[:100].decode("utf-8", "replace")
+    return Saved(where, config, version, *((held, "") if held.size() else (None, _NONE)))
 
 
 def _json(path: Path) -> Mapping[str, Any]:

@@ -8,10 +8,8 @@ config of the step that calls them.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from costlens.frontends.keras_trace import Frame, Trace
@@ -30,11 +28,9 @@ from costlens.frontends.layercall import (
     leaves,
     map_leaves,
 )
+from costlens.frontends.tf_needs import Needs
 from costlens.frontends.tf_static import static, trip_count
 from costlens.ir.types import TensorType
-
-_BODIES = ("f", "then_branch", "else_branch", "body", "cond", "branches")
-"""Attributes of operations that name functions of the graph."""
 
 _EMPTY = ("EmptyTensorList", "TensorListReserve")
 """Lists that nothing is in yet; a gradient may add them to a loop that was made before them."""
@@ -75,7 +71,7 @@ class _Reader:
     view: View
     numbers: dict[int, int] = field(default_factory=dict)
     leaf_of: dict[int, Any] = field(default_factory=dict)
-    needed: set[int] = field(default_factory=set)
+    needs: Needs = field(default_factory=Needs)
     bodies: dict[int, Program] = field(default_factory=dict)
     layers: dict[int, Layer] = field(default_factory=dict)
     frames: dict[int, list[Frame]] = field(default_factory=dict)
@@ -85,7 +81,7 @@ class _Reader:
 
     def start(self, traced: Trace) -> None:
         """Find out what is needed, what captured tensors stand for, and which calls to open."""
-        self._need([x for x in leaves(traced.outputs) if symbolic(x)])
+        self.needs.add([x for x in leaves(traced.outputs) if symbolic(x)])
         for key, (_, variable) in traced.variables.items():
             self.leaf_of[key] = self.view.variable(variable)
         for outer, inner in traced.graph.captures:
@@ -94,19 +90,7 @@ class _Reader:
         while self._open_escaped(traced):
             pass
 
-    # -- what is needed ----------------------------------------------------------------------
-
-    def _need(self, tensors: Sequence[Any]) -> None:
-        todo = [x.op for x in tensors]
-        while todo:
-            op = todo.pop()
-            if id(op) in self.needed:
-                continue
-            self.needed.add(id(op))
-            self.kept.append(op)
-            todo.extend(x.op for x in op.inputs)
-            for body in _functions(op).values():
-                todo.extend(x.op for x in body.outputs)
+    # -- calls -------------------------------------------------------------------------------
 
     def _by_graph(self, frames: Sequence[Frame], outer: Any) -> None:
         """The outermost calls in each graph."""
@@ -123,11 +107,16 @@ class _Reader:
         maker: dict[int, Frame] = {}
         for frame in self._readable(traced.frames):
             for op in self._listed(frame.graph)[frame.start : frame.stop]:
-                if id(op) in self.needed:
+                if id(op) in self.needs.ops:
                     maker[id(op)] = frame
         given = {id(made): {id(x) for x in leaves(made.outputs)} for made in maker.values()}
         reads: list[tuple[Frame | None, Any]] = [(None, x) for x in leaves(traced.outputs)]
-        reads += [(maker.get(id(op)), x) for op in self.kept for x in op.inputs]
+        reads += [
+            (maker.get(id(op)), x)
+            for op in self.needs.kept
+            if hasattr(op, "inputs")
+            for x in op.inputs
+        ]
         escaped = set()
         for reader, x in reads:
             made = maker.get(id(x.op)) if symbolic(x) else None
@@ -179,7 +168,7 @@ class _Reader:
 
     def _call(self, frame: Frame) -> Iterator[Step | Group]:
         outputs = [x for x in leaves(frame.outputs) if symbolic(x)]
-        wanted = any(id(x.op) in self.needed for x in outputs)
+        wanted = any(id(x.op) in self.needs.ops for x in outputs)
         layer = self._layer(frame.layer)
         if self._is_step(frame):
             if wanted:
@@ -218,14 +207,14 @@ class _Reader:
 
     def _operations(self, operations: Sequence[Any]) -> Iterator[Step]:
         for op in operations:
-            if id(op) in self.needed and op.type not in _SILENT:
+            if id(op) in self.needs.ops and op.type not in _SILENT:
                 if all(isinstance(self.leaf(x), Known) for x in op.outputs):
                     continue
                 yield self._operation(op)
 
     def _operation(self, op: Any) -> Step:
         config: Mapping[str, Any] = Attributes(op)
-        functions = _functions(op)
+        functions = self.needs.functions(op)
         if functions:
             bodies = {key: self._body(graph) for key, graph in functions.items()}
             turns = None
@@ -235,7 +224,8 @@ class _Reader:
         name = op.name.rpartition("/")[2]
         layer = Layer(f"tf:{op.type}", name, config, ("tf", id(op)))
         outputs = tuple(map(self.number, op.outputs))
-        args = tuple(self.leaf(x) for x in op.inputs)
+        takes = self.needs.takes
+        args = tuple(self.leaf(x) if takes(op, i) else None for i, x in enumerate(op.inputs))
         return Step(layer, args, {}, outputs, tuple(_type(x) for x in op.outputs))
 
     def _body(self, graph: Any) -> Program:
@@ -243,7 +233,8 @@ class _Reader:
         if known is None:
             inputs = tuple(self.input(x) for x in graph.inputs)
             steps = self.steps(graph, 0, graph.version, self.frames.get(id(graph), ()))
-            outputs = tuple(self.leaf(x) for x in graph.outputs)
+            needed = self.needs.tensors
+            outputs = tuple(self.leaf(x) if id(x) in needed else None for x in graph.outputs)
             known = self.bodies[id(graph)] = Program(graph.name, inputs, steps, outputs)
         return known
 
@@ -336,40 +327,6 @@ def _inside(tensor: Any, graph: Any) -> Any:
         return tensor
     outer = _inside(tensor, graph.outer_graph)
     return next((inner for given, inner in graph.captures if given is outer), tensor)
-
-
-def _functions(op: Any) -> Mapping[str, Any]:
-    """The graphs that an operation calls, by attribute; a list of branches by number."""
-    found: dict[str, Any] = {}
-    if op.type not in _CALLS:
-        return found
-    for attr in op.op_def.attr:
-        if attr.name in _BODIES:
-            value = op.get_attr(attr.name)
-            many = value if isinstance(value, list) else [value]
-            for index, function in enumerate(many):
-                key = attr.name if many is not value else f"branch{index}"
-                found[key] = _body_of(op.graph, function.name)
-    return found
-
-
-def _body_of(graph: Any, name: str) -> Any:
-    """The graph of a function; of one that is only a definition it is made, once."""
-    function = graph._get_function(name)
-    return function.graph if hasattr(function, "graph") else _defined(graph, function)
-
-
-@lru_cache(maxsize=16)
-def _defined(graph: Any, function: Any) -> Any:
-    make = importlib.import_module("tensorflow.python.framework.function_def_to_graph")
-    with graph.as_default():
-        return make.function_def_to_graph(function.definition)
-
-
-_CALLS = frozenset(
-    "PartitionedCall StatefulPartitionedCall While StatelessWhile If StatelessIf Case "
-    "StatelessCase".split()
-)
 
 
 def _captured(outer: Any) -> Any:

@@ -168,7 +168,7 @@ def _sizes(columns: Sequence[Column], needs: Sequence[int], width: int) -> list[
     folding = [i for i, column in enumerate(columns) if _folds(column)]
     excess = sum(sizes) + sum(_beside(column) + 1 for column in columns) - 1 - width
     for _ in range(excess if folding else 0):
-        widest = max(reversed(folding), key=lambda i: sizes[i])  # names keep more than notes do
+        widest = max(folding, key=lambda i: sizes[i])
         sizes[widest] = max(1, sizes[widest] - 1)
     return sizes
 

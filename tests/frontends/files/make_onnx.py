@@ -1,10 +1,10 @@
 """Writes the .onnx files beside this script: ``python -m tests.frontends.files.make_onnx``.
 
 Needs torch, onnx, onnxscript and Keras on its torch backend (``KERAS_BACKEND=torch``), which the
-project itself does not. Keras's exporter makes them from the models of ``models.py``, by way of
-torch; torch's own makes ``torch_*``, in its old form and its new one. ``operators*`` are written
-node by node, and onnx's shape inference says what comes out: the reader is held to that. All
-weights are zeros, and compress to nothing.
+project itself does not. Torch's exporter makes them from the models of ``models.py`` and from
+modules of its own (``torch_*``), in its old form and, as ``*_dynamo``, in its new one; their
+weights all differ, since it merges equal ones. ``operators_*`` are written node by node, and
+onnx's shape inference says what comes out: the reader is held to that.
 """
 
 from __future__ import annotations
@@ -269,8 +269,40 @@ def old(s: Sheet) -> None:
     s.op("Dropout", x, ratio=0.5)
 
 
+def write_own() -> None:
+    """A function of the model's own, called twice, and an operator that nobody knows."""
+    nodes = [
+        helper.make_node("MatMul", ["a", "k"], ["p"]),
+        helper.make_node("LeakyRelu", ["p"], ["q"]),
+    ]
+    slope = nodes[1].attribute.add()
+    slope.name, slope.ref_attr_name = "alpha", "slope"
+    slope.type = onnx.AttributeProto.FLOAT
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("made.up", 1)]
+    function = helper.make_function(
+        "made.up", "Bent", ["a", "k"], ["q"], nodes, opsets[:1], attributes=["slope"]
+    )
+    s = Sheet()
+    kernel = s.zeros(6, 6)
+    y = s.op("Bent", s.input("x", (4, 6)), kernel, domain="made.up", slope=0.2)
+    y = s.op("Bent", y, kernel, domain="made.up", slope=0.3)
+    y = s.op("Mystery", y, s.zeros(3, 5), domain="made.up")
+    known = [helper.make_tensor_value_info(y, FLOAT, (4, 2))]
+    end = helper.make_tensor_value_info(s.op("Relu", y), FLOAT, (4, 2))
+    graph = s.graph([end])
+    graph.value_info.extend(known)
+    away = graph.initializer[-1]  # its data lie in a file that is not there
+    away.ClearField("raw_data")
+    away.data_location = TensorProto.EXTERNAL
+    entry = away.external_data.add()
+    entry.key, entry.value = "location", "elsewhere.bin"
+    model = helper.make_model(graph, opset_imports=opsets, functions=[function], ir_version=10)
+    (HERE / "own.onnx").write_bytes(model.SerializeToString())
+
+
 def write_sheets() -> None:
     """The files that need nothing but onnx."""
+    write_own()
     for fill in (windows, moves, maths, sequences, quantised, control):
         sheet = Sheet(20 if fill is windows else 21)
         fill(sheet)
@@ -280,10 +312,100 @@ def write_sheets() -> None:
     sheet.write("operators_old")
 
 
+def export(module: Any, inputs: tuple[Any, ...], name: str, dynamo: bool, **more: Any) -> None:
+    """One module through one of torch's exporters."""
+    import torch
+
+    module.eval()
+    path = HERE / f"{name}{'_dynamo' if dynamo else ''}.onnx"
+    with torch.no_grad():
+        torch.onnx.export(module, inputs, path, dynamo=dynamo, verbose=False, **more)
+
+
+def write_keras() -> None:
+    """The models that the .tflite files are of."""
+    import torch
+
+    from tests.frontends.files.models import MODELS
+
+    rng = np.random.default_rng(0)
+    for name, form in (
+        *((name, False) for name in MODELS if name not in ("recurrent", "convolutions")),
+        ("cnn", True),
+        ("convolutions", True),
+    ):
+        model = MODELS[name]()
+        for weight in model.weights:
+            if "seed" not in weight.path:
+                weight.assign(rng.uniform(0.5, 1, weight.shape))
+        xs = [torch.zeros((1, *x.shape[1:]), dtype=getattr(torch, x.dtype)) for x in model.inputs]
+        more = {"external_data": False} if form else {}
+        export(model, (xs[0],) if len(xs) == 1 else (xs,), name, form, **more)
+
+
+def write_torch() -> None:
+    """Modules of torch's own, the batch left open."""
+    import torch
+    from torch import nn
+
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(5, 6, num_layers=2, bidirectional=True)
+            self.gru = nn.GRU(12, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.gru(self.lstm(x)[0])[0]
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Sequential(
+                nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.Hardswish()
+            )
+            self.down = nn.Conv2d(8, 8, 3, 1, 1, groups=4)
+            self.up = nn.ConvTranspose2d(8, 4, 2, 2, groups=2)
+            self.scale = nn.Upsample(scale_factor=2, mode="bilinear")
+            self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10))
+
+        def forward(self, x: Any) -> Any:
+            x = self.stem(x)
+            y = torch.cat([self.up(self.down(x)), self.scale(x)], 1)
+            return self.head(y).log_softmax(-1)
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.qkv, self.out = nn.LayerNorm(16), nn.Linear(16, 48), nn.Linear(16, 16)
+
+        def forward(self, x: Any) -> Any:
+            n, t, _ = x.shape
+            parts = self.qkv(self.norm(x)).view(n, t, 3, 2, 8).permute(2, 0, 3, 1, 4)
+            q, k, v = parts.unbind(0)
+            scores = (q @ k.transpose(-1, -2)) * 8**-0.5
+            scores = scores.masked_fill(torch.ones(t, t).triu(1) > 0, float("-inf"))
+            y = (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, t, 16)
+            return x + self.out(y)
+
+    torch.manual_seed(0)
+    batch = {"x": {1: "batch"}}
+    names = {"input_names": ["x"], "dynamic_axes": batch}
+    export(Recurrent(), (torch.zeros(7, 2, 5),), "torch_recurrent", False, **names)
+    image = torch.zeros(2, 3, 16, 16)
+    names["dynamic_axes"] = {"x": {0: "batch"}}
+    export(Net(), (image,), "torch_net", False, **names)
+    shapes = {"x": {0: torch.export.Dim("batch")}}
+    export(Net(), (image,), "torch_net", True, dynamic_shapes=shapes, external_data=False)
+    names["dynamic_axes"] = {"x": {0: "batch", 1: "tokens"}}
+    export(Attention(), (torch.zeros(2, 7, 16),), "torch_attention", False, **names)
+
+
 def main() -> None:
     """Write every file."""
     os.environ.setdefault("KERAS_BACKEND", "torch")
     write_sheets()
+    write_keras()
+    write_torch()
 
 
 if __name__ == "__main__":

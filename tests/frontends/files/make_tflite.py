@@ -107,6 +107,76 @@ def operators() -> bytes:
     return tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
 
 
+def unread() -> bytes:
+    """An operator of TensorFlow's own, which TensorFlow Lite has not."""
+    kernel = tf.constant(np.random.default_rng(4).random((3, 3, 3, 2, 4), "float32"))
+
+    def call(x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.max_pool3d(tf.nn.conv3d(x, kernel, [1] * 5, "VALID"), 2, 2, "VALID")
+
+    function = tf.function(call).get_concrete_function(tf.TensorSpec((1, 6, 6, 6, 2)))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    sets = tf.lite.OpsSet
+    converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS, sets.SELECT_TF_OPS]
+    return converter.convert()
+
+
+def sequences() -> bytes:
+    """Operators that today's converter does not write: a recurrent layer as one operator."""
+    import flatbuffers
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    buffers, tensors = [schema.BufferT()], []
+
+    def tensor(*shape: int, data: bool = False, variable: bool = False) -> int:
+        found = schema.TensorT()
+        found.shape, found.type = list(shape), schema.TensorType.FLOAT32
+        found.name, found.isVariable, found.hasRank = f"t{len(tensors)}", variable, True
+        found.buffer = 0
+        if data:
+            found.buffer = len(buffers)
+            buffers.append(schema.BufferT())
+            buffers[-1].data = np.zeros(shape, "float32").tobytes()
+        tensors.append(found)
+        return len(tensors) - 1
+
+    def operator(code: int, kind: str, options: object, inputs: list[int], output: int) -> object:
+        found = schema.OperatorT()
+        found.opcodeIndex, found.inputs, found.outputs = code, inputs, [output]
+        found.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+        found.builtinOptions = options
+        return found
+
+    x, y, z = tensor(2, 7, 5), tensor(2, 7, 6), tensor(2, 7, 3)
+    lstm = schema.UnidirectionalSequenceLSTMOptionsT()
+    lstm.fusedActivationFunction = schema.ActivationFunctionType.TANH
+    kernels = [tensor(6, n, data=True) for n in (5, 5, 5, 5, 6, 6, 6, 6)]
+    peepholes = [tensor(6, data=True) for _ in range(3)]
+    biases = [tensor(6, data=True) for _ in range(4)]
+    states = [tensor(2, 6, variable=True) for _ in range(2)]
+    first = [x, *kernels, *peepholes, *biases, -1, -1, *states, -1, -1, -1, -1]
+    rnn = schema.SequenceRNNOptionsT()
+    rnn.fusedActivationFunction = schema.ActivationFunctionType.RELU
+    second = [y, tensor(3, 6, data=True), tensor(3, 3, data=True), tensor(3, data=True)]
+    second.append(tensor(2, 3, variable=True))
+    graph = schema.SubGraphT()
+    graph.tensors, graph.inputs, graph.outputs, graph.name = tensors, [x], [z], "main"
+    graph.operators = [
+        operator(0, "UnidirectionalSequenceLSTMOptions", lstm, first, y),
+        operator(1, "SequenceRNNOptions", rnn, second, z),
+    ]
+    model = schema.ModelT()
+    model.version, model.subgraphs, model.buffers = 3, [graph], buffers
+    codes = ("UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN")
+    for name in codes:
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+        model.operatorCodes = [*(model.operatorCodes or []), code]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def main() -> None:
     """Write every file."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -118,6 +188,8 @@ def main() -> None:
     (HERE / "cnn_open.tflite").write_bytes(convert(cnn(), None))
     (HERE / "transformer_open.tflite").write_bytes(convert(MODELS["transformer"](), None))
     (HERE / "operators.tflite").write_bytes(operators())
+    (HERE / "sequences.tflite").write_bytes(sequences())
+    (HERE / "unread.tflite").write_bytes(unread())
     (HERE / "control.tflite").write_bytes(control())
 
 

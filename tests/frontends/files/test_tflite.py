@@ -19,6 +19,8 @@ from tests.support import abstract, cost_of, graph_of, params_of
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.tflite"))
+HIDDEN = {"recurrent", "sequences", "cnn_variables", "unread"}
+"""Files that the interpreter does not take, or whose variables and states it shows otherwise."""
 CNNS = [f"cnn{form}" for form in ("", "_variables", "_int8", "_half", "_open")]
 
 
@@ -36,7 +38,8 @@ def test_the_macs_are_those_of_the_keras_model(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [file.stem for file in FILES if file.stem not in ("recurrent", "cnn_variables")]
+    "name",
+    [file.stem for file in FILES if file.stem not in ("recurrent", "sequences", "cnn_variables")],
 )
 def test_the_parameters_are_the_arrays_that_the_interpreter_finds(name: str) -> None:
     """Every array that operators read, none of them made, of more than one real number."""
@@ -79,6 +82,23 @@ def test_recurrent_layers_are_loops() -> None:
     graph = read("recurrent")
     assert {node.repeat for node in graph.nodes if node.op == "einsum"} == {9}
     assert params_of(graph) == 288 + 144 + 24
+
+
+def test_an_operator_of_another_library_is_unknown_and_the_rest_counts() -> None:
+    study = costlens.analyze(str(HERE / "unread.tflite"))
+    assert study.totals.macs == 4**3 * 27 * 2 * 4
+    (row,) = (row for row in study.layers if row.unknown)
+    assert (row.type, row.output_shapes) == ("FlexMaxPool3D", ((1, 2, 2, 2, 4),))
+    assert "macs" in study.totals.at_least
+
+
+def test_a_recurrent_layer_that_is_one_operator() -> None:
+    """LSTM(6) with peepholes on (2, 7, 5), then a plain RNN(3)."""
+    graph = read("sequences")
+    assert cost_of(graph).macs == 7 * 2 * (4 * 6 * (5 + 6) + 3 * (6 + 3))
+    assert params_of(graph) == 4 * 6 * (5 + 6 + 1) + 3 * 6 + 3 * (6 + 3 + 1)
+    assert {node.repeat for node in graph.nodes if node.op == "binary"} == {7}
+    assert sum(t.size for t in graph.constants.values()) == 2 * (2 * 6) + 2 * 3
 
 
 def test_a_loop_runs_as_often_as_its_counter_says_and_the_larger_branch_counts() -> None:

@@ -34,11 +34,12 @@ class Number:
 class Flipped:
     """A kernel turned around in space, as a transposed convolution writes it.
 
-    Its axes are those of ``of``, permuted.
+    ``axes`` of ``of`` are turned around; its own axes are those of ``of``, permuted.
     """
 
     of: Tensor
     perm: tuple[int, ...]
+    axes: frozenset[int]
 
     @property
     def type(self) -> TensorType:
@@ -86,7 +87,7 @@ def number(call: LayerCall) -> Number | None:
     same, made = all(map(uniform, call.args)), out(call)
     if not all(isinstance(x, (Known, Number)) for x in call.args):
         return None
-    few = same or made.size <= FEW or call.config.get("image")
+    few = same or made.size <= FEW or "image" in call.config["purposes"]
     return Number(made, same) if few else None
 
 

@@ -83,18 +83,19 @@ def _reshape(b: Builder, call: LayerCall) -> Tree:
 def _transpose(b: Builder, call: LayerCall) -> Tree:
     x, perm = call.args[0], tuple(int(i) for i in call.config["permutation"])
     if isinstance(x, Flipped):
-        return Flipped(x.of, tuple(x.perm[i] for i in perm))
+        return Flipped(x.of, tuple(x.perm[i] for i in perm), x.axes)
     return b.transpose(tensor(b, x), perm)
 
 
 def _flip(b: Builder, call: LayerCall) -> Tree:
     """A kernel is turned around for a transposed convolution, which needs no copy."""
-    x = call.args[0]
+    x, axes = call.args[0], [int(axis) for axis in call.config["dimensions"]]
     if isinstance(x, Flipped):
-        return x
+        turned = x.axes ^ {x.perm[axis] for axis in axes}
+        return Flipped(x.of, x.perm, turned) if turned else b.transpose(x.of, x.perm)
     x = tensor(b, x)
     if x.id in b.weights or x.id in b.constants:
-        return Flipped(x, tuple(range(x.rank)))
+        return Flipped(x, tuple(range(x.rank)), frozenset(axes))
     return b.rearrange("flip", x, x.shape)
 
 
@@ -172,7 +173,7 @@ def _scatter(fn: str) -> Lowering:
 
 def _iota(b: Builder, call: LayerCall) -> Tree:
     made = out(call)
-    known = made.size <= FEW or call.config["image"]
+    known = made.size <= FEW or "image" in call.config["purposes"]
     return Number(made, False) if known else b.fill(made.shape, made.dtype, "arange")
 
 

@@ -48,18 +48,30 @@ def _pooled(b: Builder, call: LayerCall, fn: str, x: Tensor) -> Tensor:
     return b.reshape(pooled, made.shape)
 
 
+def _pool_gradient(b: Builder, call: LayerCall) -> Tree:
+    """``select_and_scatter_add``: finds each window's largest, and adds what it is given there."""
+    source, x = tensor(b, call.args[0]), tensor(b, call.args[1])
+    windows = prod(int(n) for n in call.config["window_dimensions"])
+    each = b.rearrange("windows", x, (*source.shape, windows))
+    found = b.reduce("argmax", each, -1, dtype="int32")
+    return b.emit("scatter", (found, source), shape=x.shape, fn="add", dtype=x.dtype)
+
+
 def resized(b: Builder, call: LayerCall) -> Tensor | None:
     """A whole call of ``jax.image.resize`` as one operation, where it is of an image's sides."""
     x, made = tensor(b, call.args[0]), out(call)
-    if x.rank != len(made.shape) or x.rank < 3 or x.shape == made.shape:
+    if x.rank != len(made.shape) or x.shape == made.shape:
         return None
-    changed = {i for i, (n, m) in enumerate(zip(x.shape, made.shape, strict=True)) if n != m}
-    last = changed <= set(range(1, x.rank - 1))
-    if not last and not changed <= set(range(2, x.rank)):
-        return None
-    size = made.shape[1:-1] if last else made.shape[2:]
+    changed = [i for i, (n, m) in enumerate(zip(x.shape, made.shape, strict=True)) if n != m]
+    first, end = changed[0], changed[-1] + 1
+    if x.rank > 3 and changed[0] > 0:  # all sides of a batch of images, those that stay too
+        first, end = (2, x.rank) if changed[-1] == x.rank - 1 else (1, x.rank - 1)
+        first = min(first, changed[0])
+    line = (prod(x.shape[:first]), *x.shape[first:end], prod(x.shape[end:]))
     method, antialias = call.config["method"]
-    return _resize(b, x, size, last, method, antialias, made.dtype)
+    sides = made.shape[first:end]
+    done = _resize(b, b.reshape(x, line), sides, True, method, antialias, made.dtype)
+    return b.reshape(done, made.shape)
 
 
 def _resize(
@@ -88,6 +100,8 @@ def interpolated(
 ) -> Tensor:
     """A product with a matrix of interpolation weights: one side of an image is resized."""
     made = out(call)
+    if len(over_x) != 1 or 2 not in (x.rank, y.rank):
+        return b.rearrange("interpolate", (x, y), made.shape, made.dtype)
     image, axis = (y, over_y[0]) if x.rank == 2 and y.rank > 2 else (x, over_x[0])
     matrix = x if image is y else y
     length = matrix.type.size // max(image.shape[axis], 1)
@@ -102,5 +116,6 @@ OPS: Mapping[str, Lowering] = {
     "jax:reduce_window_min": _pool("max"),
     "jax:reduce_window_sum": _pool("average"),
     "jax:reduce_window": _pool("average"),
+    "jax:select_and_scatter_add": _pool_gradient,
 }
 """Primitive key → its lowering."""

@@ -29,7 +29,7 @@ from costlens.frontends.lowering.not_lowered import NOT_LOWERED
 from costlens.frontends.lowering.policy import read_policy
 from costlens.frontends.lowering.tf_common import Index, Spread, tensor
 from costlens.ir.graph import Graph, Origin
-from costlens.ir.types import TensorType, is_float
+from costlens.ir.types import ITEMSIZE, TensorType, is_float
 
 _MAX_CALLS = 50_000
 
@@ -154,7 +154,7 @@ class _Runner:
             self._steps(group.steps, values)
             if again:
                 return None
-            given = [ref.value for ref in group.outputs]
+            given = [ref.value for ref in group.outputs if ref.value in values]  # the rest is dead
             if len(b.nodes) == start:  # it returns what it was given
                 tensors = [(n, values[n]) for n in given if isinstance(values[n], Tensor)]
                 values.update((n, b.identity(x)) for n, x in tensors)
@@ -440,7 +440,7 @@ def _complete(
     types = []
     for shape, dtype in expected:
         sizes = [*batch, *shape[1:]] if batch and shape and shape[0] is None else list(shape)
-        if None in sizes:
+        if None in sizes or dtype not in ITEMSIZE:  # a list of tensors has no size of its own
             return None
         types.append(TensorType(tuple(n or 0 for n in sizes), dtype))
     return types

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from costlens.frontends.layercall import LayerCall, Tensor, Tree
+from costlens.frontends.layercall import Known, LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.geometry import Pairs
 from costlens.frontends.lowering.tf_common import Spread, ints, out, tensor
+from costlens.ir.ops import spatial_axes
 from costlens.ir.types import Shape
 
 
@@ -48,6 +49,26 @@ def _from_batch(b: Builder, call: LayerCall) -> Tree:
     if isinstance(x, Spread) and x.blocks == blocks and fits(x.pads, crops):
         return x.whole(crops)
     return b.rearrange("batch_to_space", tensor(b, x), made.shape)
+
+
+def thinned(b: Builder, x: Tensor, call: LayerCall) -> Tensor | None:
+    """A dilated convolution with strides, of which Keras lets TensorFlow compute every position
+    and keeps every n-th; None where a slice is something else."""
+    last, strides = b.nodes[-1] if b.nodes else None, call.args[-1]
+    if last is None or last.op != "conv" or x.id not in last.outputs:
+        return None
+    if max(last.attrs["dilation"]) == 1 or not isinstance(strides, Known):
+        return None
+    made, every = out(call).shape, strides.ints
+    if len(every) != x.rank or any(
+        -(-n // s) != m for n, s, m in zip(x.shape, every, made, strict=True)
+    ):
+        return None
+    axes = spatial_axes(x.rank, last.attrs["channels_last"])
+    steps = tuple(s * every[a] for s, a in zip(last.attrs["strides"], axes, strict=True))
+    b.nodes.pop()
+    operands = [Tensor(v, b.values[v]) for v in last.operands]
+    return b.emit("conv", operands, label="conv", **{**last.attrs, "strides": steps})
 
 
 def less(pads: Pairs, crops: Pairs) -> Pairs:

@@ -22,7 +22,7 @@ from costlens.frontends.lowering.tf_common import (
     tensor,
     tensors,
 )
-from costlens.frontends.lowering.tf_dilated import reshaped
+from costlens.frontends.lowering.tf_dilated import reshaped, thinned
 from costlens.frontends.lowering.tf_fold import shapes
 from costlens.ir.types import TensorType, promote
 
@@ -113,6 +113,9 @@ def _slice(b: Builder, call: LayerCall) -> Tree:
     if isinstance(call.args[0], Index):
         return Index(out(call))
     x = tensor(b, call.args[0])
+    whole = thinned(b, x, call) if call.layer.kind == "StridedSlice" else None
+    if whole is not None:
+        return whole
     shape = out(call).shape
     return b.slice(x, shape) if x.type.size != out(call).size else b.reshape(x, shape)
 

@@ -19,7 +19,9 @@ from costlens.frontends.opfile.parts import (
     divided,
     filled,
     folded,
+    joined,
     safe,
+    taken,
     with_ones,
     without,
 )
@@ -70,14 +72,14 @@ def _slice(site: Site, x: Array) -> Array:
 
 def _gather(site: Site, x: Array) -> Array | None:
     indices = site.known(1)
-    return None if indices is None else np.take(x, indices.astype(int), int(site.attr("axis", 0)))
+    return None if indices is None else taken(x, indices, int(site.attr("axis", 0)))
 
 
 def _concat(site: Site) -> Array | None:
     known = [v.known for v in site.values if v and v.foldable and v.known is not None]
     if len(known) != len(site.values):
         return None
-    return np.concatenate(known, int(site.attr("axis", 0)))
+    return joined(known, int(site.attr("axis", 0)))
 
 
 def _reduce(fn: Callable[..., Any]) -> Fold:

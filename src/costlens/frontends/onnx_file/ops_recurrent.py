@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from costlens.frontends.layercall import Tensor
 from costlens.frontends.lowering.build import Unreadable
-from costlens.frontends.opfile.cells import project
+from costlens.frontends.opfile.parts import project
 from costlens.frontends.opfile.site import Handler, Site
 
 _ACTIVATIONS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 from costlens.frontends.layercall import Layer, Tensor
@@ -128,65 +128,71 @@ def leading_out(runner: Runner, scene: Scene, name: str) -> Iterator[None]:
 
 
 def trips(
-    condition: FileGraph,
-    body: FileGraph,
-    inputs: Sequence[Value],
-    less: Mapping[str, str],
+    condition: FileGraph, body: FileGraph, inputs: Sequence[Value], roles: Mapping[str, str]
 ) -> int | None:
     """How often a loop runs whose condition is ``counter < limit``, or several of these at once.
 
-    ``less`` says which operators compare, join conditions, and add: kind → "less", "less_equal",
-    "and", "add". None where the condition is anything else.
+    ``roles`` says which operators compare, join conditions and add: kind → "less",
+    "less_equal", "and", "add". None where the condition is anything else.
     """
-    made = {name: op for op in condition.ops for name in op.outputs}
+    makers = {name: op for op in condition.ops for name in op.outputs}
+    loop = _Loop(condition, body, inputs, roles, makers)
+    return loop.bound(condition.outputs[0]) if condition.outputs else None
 
-    def fixed(name: str) -> float | None:
-        """The number that a condition compares with: a constant, or a loop invariant."""
-        tensor = condition.tensors.get(name)
-        if tensor is not None and tensor.key is not None:
-            return _number(constant(tensor))
-        if name in condition.inputs:
-            at = condition.inputs.index(name)
-            if at < len(body.outputs) and body.outputs[at] == body.inputs[at]:
-                return _number(inputs[at])
-        return None
 
-    def bound(name: str) -> int | None:
-        op = made.get(name)
-        role = less.get(op.kind) if op else None
-        if op is None or role not in ("less", "less_equal", "and"):
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """A loop that is driven by its condition; ``makers`` says what makes the condition's values."""
+
+    condition: FileGraph
+    body: FileGraph
+    inputs: Sequence[Value]
+    roles: Mapping[str, str]
+    makers: Mapping[str, FileOp]
+
+    def bound(self, name: str, depth: int = 8) -> int | None:
+        """How often a condition of this name holds."""
+        op = self.makers.get(name)
+        role = self.roles.get(op.kind) if op else None
+        if op is None or role not in ("less", "less_equal", "and") or not depth:
             return None
         one, two = op.inputs[:2]
         if role == "and":
-            found = [n for n in (bound(one), bound(two)) if n is not None]
+            found = [n for n in (self.bound(x, depth - 1) for x in (one, two)) if n is not None]
             return min(found) if found else None
-        limit = fixed(two)
-        if limit is None or one not in condition.inputs:
+        limit = self._fixed(two)
+        if limit is None or one not in self.condition.inputs:
             return None
-        at = condition.inputs.index(one)
-        start, step = _number(inputs[at]), _step(body, at, less)
+        at = self.condition.inputs.index(one)
+        start, step = _number(self.inputs[at]), self._step(at)
         if start is None or not step or step < 0:
             return None
         return max(0, ceil((limit - start + (role == "less_equal")) / step))
 
-    return bound(condition.outputs[0]) if condition.outputs else None
+    def _fixed(self, name: str) -> float | None:
+        """The number that a condition compares with: a constant, or a loop invariant."""
+        tensor = self.condition.tensors.get(name)
+        if tensor is not None and tensor.key is not None:
+            return _number(constant(tensor))
+        if name in self.condition.inputs:
+            at = self.condition.inputs.index(name)
+            if self.body.outputs[at] == self.body.inputs[at]:
+                return _number(self.inputs[at])
+        return None
+
+    def _step(self, at: int) -> float | None:
+        """What the body adds to the counter that it carries at this place."""
+        made = {name: op for op in self.body.ops for name in op.outputs}
+        op, counter = made.get(self.body.outputs[at]), self.body.inputs[at]
+        if op is None or self.roles.get(op.kind) != "add" or len(op.inputs) < 2:
+            return None
+        one, two = op.inputs[:2]
+        other = two if one == counter else one if two == counter else None
+        tensor = self.body.tensors.get(other) if other else None
+        return None if tensor is None or tensor.key is None else _number(constant(tensor))
 
 
 def _number(value: Value) -> float | None:
     if value.known is None or value.known.size != 1:
         return None
     return float(value.known.reshape(-1)[0])
-
-
-def _step(body: FileGraph, at: int, roles: Mapping[str, str]) -> float | None:
-    """What a body adds to the counter that it carries at this place."""
-    made = {name: op for op in body.ops for name in op.outputs}
-    op: FileOp | None = made.get(body.outputs[at]) if at < len(body.outputs) else None
-    if op is None or roles.get(op.kind) != "add" or len(op.inputs) < 2:
-        return None
-    one, two = op.inputs[:2]
-    other = two if one == body.inputs[at] else one if two == body.inputs[at] else None
-    tensor = body.tensors.get(other) if other else None
-    if tensor is None or tensor.key is None:
-        return None
-    return _number(constant(tensor))

@@ -53,7 +53,3 @@ class FileGraph:
     outputs: tuple[str, ...]
     ops: tuple[FileOp, ...]
     tensors: Mapping[str, FileTensor]
-
-
-Unroll = Callable[[Any], FileGraph]
-"""Gives the subgraph that an attribute stands for, read when it is needed."""

@@ -9,10 +9,10 @@ from string import ascii_lowercase
 import numpy as np
 
 from costlens.frontends.layercall import Tensor
-from costlens.frontends.lowering.build import Unreadable
+from costlens.frontends.lowering.build import Builder, Unreadable
 from costlens.frontends.opfile.model import SMALL, Array
 from costlens.frontends.opfile.site import Fold, Handler, Site
-from costlens.ir.types import Shape, broadcast, promote
+from costlens.ir.types import Shape, broadcast
 
 # -- elementwise -----------------------------------------------------------------------------
 
@@ -76,6 +76,11 @@ def dense(site: Site, x: Tensor, kernel: Tensor, dtype: str | None = None) -> Te
     """``x`` (…, n) times a kernel (n, units)."""
     axes = ascii_lowercase[: x.rank - 1]
     return site.b.einsum(f"{axes}Y,YZ->{axes}Z", x, kernel, dtype or site.dtype(), "dense")
+
+
+def project(b: Builder, x: Tensor, kernel: Tensor) -> Tensor:
+    """A step of a sequence, or a state, times a kernel (n, units)."""
+    return b.einsum("ay,yz->az", x, kernel, x.dtype, "matmul")
 
 
 # -- shapes ----------------------------------------------------------------------------------
@@ -168,8 +173,11 @@ def folded(fn: Callable[..., Array], *operands: int) -> Fold:
         values = [site.values[at] if at < len(site.values) else None for at in picked]
         if any(value is None or not value.foldable for value in values):
             return None
+        known = [value.known for value in values if value and value.known is not None]
+        if prod(np.broadcast_shapes(*(array.shape for array in known))) > SMALL:
+            return None
         with np.errstate(all="ignore"):
-            return np.asarray(fn(*(value.known for value in values if value)))
+            return np.asarray(fn(*known))
 
     return fold
 
@@ -177,6 +185,20 @@ def folded(fn: Callable[..., Array], *operands: int) -> Fold:
 def known_shape(site: Site) -> Array:
     """The shape of the first operand."""
     return np.array(site.type(0).shape, site.declared[0][1] or "int64")
+
+
+def taken(x: Array, indices: Array, axis: int) -> Array | None:
+    """A small array looked up in another; None where it is not small."""
+    axis = axes_of((axis,), x.ndim)[0]
+    size = prod(without(x.shape, (axis,))) * indices.size
+    return np.take(x, indices.astype(int), axis) if size <= SMALL else None
+
+
+def joined(parts: Sequence[Array], axis: int, stacked: bool = False) -> Array | None:
+    """Small arrays, joined or stacked; None where they are not small together."""
+    if sum(part.size for part in parts) > SMALL:
+        return None
+    return np.stack(parts, axis) if stacked else np.concatenate(parts, axis)
 
 
 def filled(shape: Sequence[int], value: Array | int, dtype: str) -> Array | None:
@@ -227,8 +249,3 @@ def divided(one: Array, two: Array, floor: bool = False) -> Array:
     if not floor:
         quotient = np.sign(one) * np.sign(two) * (np.abs(one) // np.abs(np.where(two == 0, 1, two)))
     return quotient.astype(one.dtype)
-
-
-def promoted(site: Site) -> str:
-    """The dtype of an output that is not declared, from all operands."""
-    return site.declared[0][1] or promote([v.type.dtype for v in site.values if v])

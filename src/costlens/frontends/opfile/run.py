@@ -11,7 +11,7 @@ from costlens.errors import CostlensError, InputError
 from costlens.frontends.layercall import Layer, PartialShape, ProgramInput, Tensor
 from costlens.frontends.lowering.build import Builder, Unreadable
 from costlens.frontends.opfile.model import SMALL, Array, FileGraph, FileOp, FileTensor
-from costlens.frontends.opfile.names import Namer, input_name
+from costlens.frontends.opfile.names import Namer, input_name, printable
 from costlens.frontends.opfile.site import Fold, Handler, Made, Site, Value
 from costlens.frontends.sizes import InputShape, settle
 from costlens.ir.check import check
@@ -25,7 +25,8 @@ graph's own, and those of the graphs around it."""
 Control = Callable[["Runner", "Scene"], Sequence[Value]]
 
 _DEEPEST = 16
-_MOST_OPS = 200_000
+_MOST_OPS = 50_000
+_MOST_NODES = 200_000
 _MOST_BYTES = 2**60
 _MOST_TAPS = 2**16
 _MOST_AXES = 32
@@ -80,14 +81,14 @@ def lower(
 def _input(file: FileGraph, at: int, name: str) -> ProgramInput:
     tensor = file.tensors.get(name)
     if tensor is None or tensor.shape is None:
-        raise InputError(f"input {name}", "the file does not say its shape")
+        raise InputError(f"input {printable(name)}", "the file does not say its shape")
     return ProgramInput(at, input_name(tensor.name), tensor.shape, tensor.dtype)
 
 
 def check_size(where: str, type_: TensorType) -> None:
     """Refuse a tensor that no machine holds."""
     if type_.rank > _MOST_AXES or min(type_.shape, default=0) < 0 or type_.nbytes > _MOST_BYTES:
-        raise InputError(where[:100], "its size is beyond any machine", "Check the file.")
+        raise InputError(printable(where), "its size is beyond any machine", "Check the file.")
 
 
 class Runner:
@@ -109,8 +110,8 @@ class Runner:
         env.update(zip(graph.inputs, inputs, strict=False))
         for op in graph.ops:
             self.count += 1
-            if self.count > _MOST_OPS:
-                raise InputError(graph.name, f"it has more than {_MOST_OPS:,} operators")
+            if self.count > _MOST_OPS or len(self.b.nodes) > _MOST_NODES:
+                raise InputError(graph.name, f"it runs more than {_MOST_OPS:,} operators")
             self._run(graph, op, env)
         self.depth -= 1
         return [self._value(name, env, "the graph") for name in graph.outputs]
@@ -120,7 +121,7 @@ class Runner:
         found = env.get(name)
         if found is None:
             raise InputError(
-                reader[:100], f"reads {name[:100]}, which nothing has made", "Check the file."
+                reader, f"reads {printable(name)}, which nothing has made", "Check the file."
             )
         if isinstance(found, FileTensor):
             found = env[name] = constant(found)
@@ -142,7 +143,7 @@ class Runner:
         for name, value in zip(op.outputs, made, strict=False):
             if name:
                 if isinstance(env.maps[0].get(name), Value):
-                    raise InputError(path, f"makes {name[:100]} again", "Check the file.")
+                    raise InputError(path, f"makes {printable(name)} again", "Check the file.")
                 env[name] = value
 
     def _control(self, scene: Scene, site: Site) -> list[Value]:
@@ -240,6 +241,7 @@ class Runner:
 
 def unknown(site: Site, reason: str) -> list[Tensor]:
     """A row that is not read: its parameters and outputs count, as the file declares them."""
+    reason = printable(reason)
     batch = next((v.type.shape[:1] for v in site.values if v is not None and v.type.rank), ())
     types = []
     for shape, dtype in site.declared:
@@ -280,9 +282,9 @@ def _declared(graph: FileGraph, name: str) -> tuple[PartialShape | None, str]:
 
 
 def _broken(path: str, op: FileOp, error: Any) -> InputError:
-    text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    text = printable(str(error)) or type(error).__name__
     return InputError(
-        path[:200],
-        f"{op.kind[:60]} could not be read: {text}",
+        path,
+        f"{op.kind} could not be read: {text}",
         "Check the file and the sizes; if they are right, please report this model.",
     )

@@ -15,6 +15,8 @@ from costlens.frontends.script.patches import Patches
 from costlens.frontends.script.sample import Sample
 from costlens.frontends.script.standin import StandIn
 
+WORDS = (b"dataset", b"get_file", b"load_img", b"flow_from", b"read_file")
+"""What occurs in a script that loads data by way of Keras or TensorFlow."""
 _FEW = 200
 _IMAGES = {
     "mnist": ((28, 28), 10, (-1,)),
@@ -76,6 +78,7 @@ def stand_in(keras: Any, log: Log, modules: StandInModules, patches: Patches) ->
     _folders(keras, log, patches)
     _tensorflow_datasets(log)
     _generators(log, patches)
+    _pictures(keras, patches)
 
 
 def _dataset_modules(keras: Any) -> list[Any]:
@@ -343,6 +346,35 @@ class Batches:
         """Start again."""
 
     on_epoch_end = reset
+
+
+def _pictures(keras: Any, patches: Patches) -> None:
+    """``tf.io.read_file`` of what is not here, and what decodes it."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    tf = importlib.import_module("tensorflow")
+    original = tf.io.read_file
+
+    def read_file(filename: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(filename, *args, **kwargs)
+        except (tf.errors.OpError, TypeError, ValueError):
+            return tf.constant(b"")
+
+    def decoding(decode: Callable[..., Any]) -> Callable[..., Any]:
+        def picture(contents: Any, channels: int = 0, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return decode(contents, channels, *args, **kwargs)
+            except (tf.errors.OpError, TypeError, ValueError):
+                return tf.zeros((256, 256, channels or 3), kwargs.get("dtype", tf.uint8))
+
+        return picture
+
+    patches.set(tf.io, "read_file", read_file)
+    for owner in (tf.io, tf.image):
+        for name in ("decode_image", "decode_jpeg", "decode_png", "decode_bmp", "decode_gif"):
+            if hasattr(owner, name):
+                patches.set(owner, name, decoding(getattr(owner, name)))
 
 
 def _tensorflow_datasets(log: Log) -> None:

@@ -6,6 +6,7 @@ import builtins
 import importlib
 import io
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,6 @@ class Shadow:
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
         self.used = False
-        self.makedirs = os.makedirs
-        self.exists = os.path.lexists
 
     def of(self, path: Any) -> str | None:
         """The path in the folder that stands for this one; None for a descriptor or device."""
@@ -47,7 +46,7 @@ class Shadow:
         if shadow is None:
             return path
         self.used = True
-        _makedirs(os.path.dirname(shadow))
+        _plain_makedirs(os.path.dirname(shadow))
         if keeps is not None and not _lexists(shadow) and os.path.isfile(path):
             keeps(os.fsdecode(path), shadow)
         return shadow
@@ -58,13 +57,16 @@ class Shadow:
         return shadow if shadow is not None and _lexists(shadow) else path
 
 
-_makedirs, _lexists, _open = os.makedirs, os.path.lexists, io.open
+_lexists, _open = os.path.lexists, io.open
 _mkdir, _stat = os.mkdir, os.stat
 
 
 def nothing_written(folder: Path, patches: Patches) -> None:
     """Send all that Python code writes to the folder."""
     shadow = Shadow(folder)
+    temporary = folder / "temporary"
+    temporary.mkdir(parents=True, exist_ok=True)
+    patches.set(tempfile, "tempdir", str(temporary))
     for module in (builtins, io):
         patches.set(module, "open", _opening(shadow))
     patches.set(os, "open", _os_opening(shadow, os.open))

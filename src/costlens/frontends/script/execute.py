@@ -43,6 +43,8 @@ def run_file(path: Path, name: str, guard: Guard | None, log: Log) -> Mapping[st
         message = getattr(error, "msg", None) or str(error)
         raise InputError(where, f"{type(error).__name__}: {message}", "Fix the script.") from error
     module.__dict__[GUARD] = guard
+    if guard is not None:
+        guard.opened(path.read_bytes())
     outer = sys.modules.get(name)
     sys.modules[name] = module
     try:
@@ -175,6 +177,7 @@ class _Loader(SourceFileLoader):
         tree = parsed(path).tree
         self.log.own(self.path, os.path.relpath(self.path))
         module.__dict__[GUARD] = self.guard
+        self.guard.opened(path.read_bytes())
         exec(compile(instrumented(tree), self.path, "exec"), module.__dict__)
 
 

@@ -41,9 +41,21 @@ class Guard:
         self.failed: list[tuple[str, BaseException]] = []
         self._expected: list[Callable[[], Any]] = []
         self._whiles: dict[tuple[int, int], _Loop] = {}
+        self._later: list[tuple[tuple[bytes, ...], Callable[[], None]]] = []
         self._lost: dict[str, str] = {}
         self._without_data = False
         self._lines: set[str] = set()
+
+    def prepare(self, words: tuple[bytes, ...], what: Callable[[], None]) -> None:
+        """Do something once the user's own code has one of these words in it, and not before."""
+        self._later.append((words, what))
+
+    def opened(self, source: bytes) -> None:
+        """A file of the user's is about to run."""
+        wanted = [each for each in self._later if any(word in source for word in each[0])]
+        self._later = [each for each in self._later if each not in wanted]
+        for _, what in wanted:
+            what()
 
     def skip(
         self, error: BaseException, line: int, read: tuple[str, ...], lost: tuple[str, ...]

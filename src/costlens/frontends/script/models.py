@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from costlens.errors import InputError
@@ -15,6 +15,7 @@ from costlens.frontends.keras_live import function_of
 from costlens.frontends.script.guard import Guard
 from costlens.frontends.script.log import Log
 from costlens.frontends.script.patches import Patches
+from costlens.frontends.script.symbolic import Leaf
 from costlens.frontends.target import Target
 
 
@@ -51,6 +52,8 @@ class Seen:
     log: Log
     guard: Guard
     made: dict[int, Made] = field(default_factory=dict)
+    calling: int = 0
+    """How many layers' calls are running, one within another."""
     _apart: int = 0
     _clock: int = 0
 
@@ -173,9 +176,16 @@ def _local_name(made: Made, log: Log) -> str:
     """``main.model`` for a local variable, else the line that makes the model."""
     for frame, _ in made.frames:
         for name, value in frame.f_locals.items():
-            if value is made.model and name != "self":
-                function = frame.f_code.co_qualname.replace(".<locals>", "")
-                return name if function == "<module>" else f"{function}.{name}"
+            if name == "self" or name.startswith("__"):
+                continue
+            if value is not made.model:
+                parts = vars(value).items() if hasattr(value, "__dict__") else ()
+                part = next((key for key, item in parts if item is made.model), "_")
+                if part.startswith("_") or isinstance(value, ModuleType):
+                    continue
+                name = f"{name}.{part}"
+            function = frame.f_code.co_qualname.replace(".<locals>", "")
+            return name if function == "<module>" else f"{function}.{name}"
     return str(made.frames[0][1])
 
 
@@ -190,7 +200,8 @@ def held(names: Mapping[str, Any], seen: Seen | None = None) -> Iterator[tuple[s
         if isinstance(value, (list, tuple, dict)):
             containers.append((name, value))
         elif seen is not None and type(value).__module__ == names.get("__name__"):
-            yield from _attributes(name, value)
+            if not isinstance(value, seen.keras.Model) or not leads(value, seen):
+                yield from _attributes(name, value)
     for name, value in containers:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
@@ -214,7 +225,7 @@ def ranked(
     def contained(inner: Found) -> bool:
         return any(
             inner is not other
-            and _leads(other, seen)
+            and leads(other.model, seen)
             and (
                 _inside(inner.model, other.model)
                 or weights[id(inner)] < weights[id(other)]
@@ -230,9 +241,9 @@ def ranked(
     def order(each: Found) -> tuple[int, int]:
         return -each.params, -last[id(each)]
 
-    outer = sorted((c for c in candidates if _leads(c, seen) and not contained(c)), key=order)
+    outer = sorted((c for c in candidates if leads(c.model, seen) and not contained(c)), key=order)
     if not everything and len(outer) > 1 and outer[0].params == outer[1].params:
-        _tell_apart(target, outer, last)
+        _tell_apart(target, outer, last, seen.guard)
     rest = sorted((c for c in candidates if not any(c is o for o in outer)), key=order)
     return (*outer, *rest)
 
@@ -242,10 +253,11 @@ def _reached(each: Found, seen: Seen) -> int:
     return made.reached if made else 0
 
 
-def _tell_apart(target: Target, outer: list[Found], last: Mapping[int, int]) -> None:
-    """Two models of one size: the one that the script uses last leads, if it uses any."""
+def _tell_apart(target: Target, outer: list[Found], last: Mapping[int, int], guard: Guard) -> None:
+    """Two models of one size: the one that the script uses last leads; where it is no script
+    that uses models, they have to be told apart."""
     first, second = outer[:2]
-    if last[id(first)] > last[id(second)]:
+    if last[id(first)] > last[id(second)] or guard.trained or guard.failed:
         return
     if _weights(first.model).keys() == _weights(second.model).keys() != set():
         return
@@ -256,9 +268,8 @@ def _tell_apart(target: Target, outer: list[Found], last: Mapping[int, int]) -> 
     )
 
 
-def _leads(each: Found, seen: Seen) -> bool:
+def leads(model: Any, seen: Seen) -> bool:
     """Whether a model computes something itself, and does not only hold models that do."""
-    model = each.model
     return not seen.is_own(model) or type(model).call is not seen.keras.Model.call
 
 
@@ -273,3 +284,33 @@ def _parts(model: Any) -> list[Any]:
         return list(flatten(include_self=False)) if flatten is not None else []
     except Exception:  # a property of the user's own
         return []
+
+
+def sizes_of_data(each: Found) -> list[tuple[int, ...]] | None:
+    """The shapes, without the batch, that the script's data give a model that leaves some open.
+
+    None where the model leaves none open, or the data are not known.
+    """
+    symbols = getattr(each.model, "inputs", None) or []
+    if each.inputs is None or all(None not in symbol.shape[1:] for symbol in symbols):
+        return None
+    leaves = each.inputs
+    if isinstance(leaves, dict):
+        leaves = [leaves.get(symbol.name) for symbol in symbols]
+    leaves = leaves if isinstance(leaves, list) else [leaves]
+    sizes = [
+        _fitting(leaf, symbol.shape[1:]) for leaf, symbol in zip(leaves, symbols, strict=False)
+    ]
+    known = [size for size in sizes if size is not None]
+    return known if len(known) == len(symbols) == len(leaves) else None
+
+
+def _fitting(leaf: Any, declared: Any) -> tuple[int, ...] | None:
+    """The shape of data without its batch, where it is known and fits what is declared."""
+    if not isinstance(leaf, Leaf):
+        return None
+    shape = leaf[0][1:]
+    fits = len(shape) == len(declared) and all(
+        n is not None and m in (None, n) for n, m in zip(shape, declared, strict=True)
+    )
+    return shape if fits else None

@@ -41,8 +41,9 @@ def named(scene: Scene, listed: Sequence[Found]) -> Found:
     """
     target = scene.target
     text = f"{target.where}:{target.attribute}"
-    for each in listed:
-        if each.target == text and not target.called:
+    line = int(str(target.attribute)) if str(target.attribute).isdigit() else None
+    for each in sorted(listed, key=lambda each: -each.params):
+        if (each.target == text and not target.called) or (line and each.line == line):
             return Found(target.text, each.model, each.params, each.line, each.inputs)
     try:
         value = resolve(str(target.attribute), scene.names)
@@ -73,7 +74,7 @@ def skipped(scene: Scene) -> str:
 def is_there(scene: Scene, listed: Sequence[Found]) -> bool:
     """Whether the script has what the target names."""
     text = f"{scene.target.where}:{scene.target.attribute}"
-    if any(each.target == text for each in listed):
+    if any(text in (each.target, f"{scene.target.where}:{each.line}") for each in listed):
         return True
     try:
         resolve(str(scene.target.attribute), scene.names)

@@ -1,11 +1,14 @@
-"""What a script would reach beyond itself, the network and other programs, is not there."""
+"""What a script would reach beyond itself is not there: the network, programs, an answer."""
 
 from __future__ import annotations
 
+import builtins
+import getpass
 import multiprocessing.process
 import os
 import socket
 import subprocess
+import time
 import webbrowser
 from typing import Any
 
@@ -14,7 +17,7 @@ from costlens.frontends.script.patches import Patches
 
 
 def cut_off(log: Log, patches: Patches) -> None:
-    """No connection, no program, no process."""
+    """No connection, no program, no process, no waiting."""
 
     def offline(*args: Any, **kwargs: Any) -> Any:
         raise OSError("the network is not touched while a script is analysed")
@@ -41,6 +44,9 @@ def cut_off(log: Log, patches: Patches) -> None:
             patches.set(os, name, no_program)
     patches.set(multiprocessing.process.BaseProcess, "start", no_program)
     patches.set(webbrowser, "open", lambda *args, **kwargs: False)
+    patches.set(builtins, "input", lambda *prompt: "")
+    patches.set(getpass, "getpass", lambda *prompt, **options: "")
+    patches.set(time, "sleep", lambda seconds: None)
 
 
 def _finished(not_run: Any) -> Any:

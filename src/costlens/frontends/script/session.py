@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,10 @@ from costlens.frontends.script.execute import (
 )
 from costlens.frontends.script.guard import Guard, TimeUp, in_keras
 from costlens.frontends.script.log import Log
-from costlens.frontends.script.models import Found, Seen, models, ranked
+from costlens.frontends.script.models import Found, Seen, models, ranked, sizes_of_data
 from costlens.frontends.script.patches import Patches
 from costlens.frontends.script.request import ABSTRACTLY, Answer, Listed, Request, Running
-from costlens.frontends.sizes import InputShape
+from costlens.frontends.sizes import InputShape, Wanted
 from costlens.frontends.target import Target, parse_target
 
 
@@ -58,6 +58,8 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
     """Run a TARGET and read its models; ``folder`` takes what the script writes."""
     from costlens.frontends import keras_live
 
+    said: dict[str, None] = {}
+
     wanted, target = request.wanted, parse_target(request.target)
     loaded = load(target, wanted.input_shape, request.everything, request.running, folder)
     listed = [Listed(f.target, f.line, f.params) for f in loaded.models]
@@ -66,7 +68,7 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
     for i in picked:
         each = loaded.models[i]
         try:
-            made = keras_live.read(each.model, wanted, each.inputs)
+            made = keras_live.read(each.model, _at_data(each, wanted, said), each.inputs)
             graphs = (made.graph, made.traced, made.step)
             listed[i] = Listed(each.target, each.line, each.params, *graphs)
         except CostlensError as error:
@@ -75,9 +77,17 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
     if len(failures) == len(picked):
         raise _in_context(failures[0], loaded, len(picked))
     keras = import_keras()
-    return Answer(
-        tuple(listed), loaded.warnings, str(keras.__version__), str(keras.backend.backend())
-    )
+    warnings = (*loaded.warnings, *said)
+    return Answer(tuple(listed), warnings, str(keras.__version__), str(keras.backend.backend()))
+
+
+def _at_data(each: Found, wanted: Wanted, said: dict[str, None]) -> Wanted:
+    """Where nobody says how large a model's open inputs are: as the script's data."""
+    shapes = sizes_of_data(each) if wanted.input_shape is None else None
+    if shapes is None:
+        return wanted
+    said[f"{each.target}: it is read at the size of the data that the script gives it."] = None
+    return replace(wanted, input_shape=shapes)
 
 
 def _in_context(error: CostlensError, loaded: Loaded, wanted: int) -> CostlensError:
@@ -218,8 +228,8 @@ def _stood_in(
         spellings.old_spellings(keras, log, patches)
         seen.watch(patches)
         training.stand_in(keras, guard, seen, patches)
-        datasets.stand_in(keras, log, finder, patches)
-        tfops.wrapped_ops(keras, log, patches)
+        guard.prepare(datasets.WORDS, lambda: datasets.stand_in(keras, log, finder, patches))
+        guard.prepare(tfops.WORDS, lambda: tfops.wrapped_ops(keras, log, patches))
         arguments.fill_in(log, patches)
         disk.nothing_written(folder, patches)
         outside.cut_off(log, patches)

@@ -145,10 +145,16 @@ def _looked_up(name: str, places: tuple[str, ...]) -> Callable[[str], Any]:
 def _names_without_slash(keras: Any, log: Log, patches: Patches) -> None:
     operation = importlib.import_module("keras.src.ops.operation").Operation
     original = operation.__init__
+    said: list[str] = []
 
     def init(self: Any, name: Any = None) -> None:
         if isinstance(name, str) and "/" in name:
-            log.say(f"the name {name!r} is {name.replace('/', '_')!r} here: Keras 3 allows no /")
+            if not said:
+                said.append(name)
+                log.say(
+                    f"the name {name!r} is {name.replace('/', '_')!r} here, as others with a /: "
+                    "Keras 3 allows none"
+                )
             name = name.replace("/", "_")
         original(self, name=name)
 

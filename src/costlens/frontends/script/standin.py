@@ -42,7 +42,8 @@ class StandIn:
         only = args[0] if len(args) == 1 and not kwargs else None
         if isinstance(only, type) or type(only).__name__ == "function":
             return only  # it decorates
-        return StandIn(self._what)
+        files = [a for a in args if isinstance(a, str) and "." in a.strip(".") and len(a) < 100]
+        return StandIn(f"the data in {files[0]}" if files else self._what)
 
     def __getitem__(self, key: Any) -> Any:
         return StandIn(self._what)
@@ -57,7 +58,10 @@ class StandIn:
         return False
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([StandIn(self._what) for _ in range(unpacked(sys._getframe(1)) or 1)])
+        count = unpacked(sys._getframe(1))
+        if count is None:
+            count = self._number("each item")
+        return iter([StandIn(self._what) for _ in range(count)])
 
     def __bool__(self) -> bool:
         return True
@@ -74,7 +78,7 @@ class StandIn:
         return float(self._number("a number"))
 
     def __hash__(self) -> int:
-        return id(self)
+        return hash(self._what)
 
     def __str__(self) -> str:
         return "stand-in"
@@ -143,9 +147,13 @@ def _operators() -> Iterator[str]:
     yield from "__neg__ __pos__ __abs__ __invert__ __lt__ __le__ __gt__ __ge__ __round__".split()
 
 
+def _equal(self: StandIn, other: object) -> bool:
+    return type(other) is StandIn and self._what == other._what
+
+
 for _name in _operators():
     setattr(StandIn, _name, _same)
-StandIn.__eq__ = lambda self, other: self is other  # type: ignore[method-assign]
+StandIn.__eq__ = _equal  # type: ignore[method-assign]
 
 
 def told(log: Log) -> Callable[[], None]:

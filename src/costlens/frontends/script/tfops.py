@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 from costlens.frontends.script.log import Log
 from costlens.frontends.script.patches import Patches
 
+WORDS = (b"tensorflow", b"backend")
+"""What occurs in a script that calls TensorFlow itself."""
 _MODULES = (
     "", "math", "nn", "image", "linalg", "signal", "strings", "sparse", "bitwise", "random",
     "sets", "quantization", "audio", "compat.v1", "compat.v1.nn", "compat.v1.math",
@@ -58,6 +61,10 @@ _NO_TENSOR = frozenset(
 _BACKENDS = ("keras._tf_keras.keras.backend", "tensorflow.keras.backend", "keras.backend")
 
 
+_INTERNAL = (f"{os.sep}keras{os.sep}src{os.sep}", f"{os.sep}tensorflow{os.sep}python{os.sep}")
+"""Where a call from is none of the script's."""
+
+
 def _module(tf: Any, name: str) -> Any:
     module = tf
     for part in filter(None, name.split(".")):
@@ -83,6 +90,8 @@ def _wrap(
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if not _has(symbol, args) and not _has(symbol, tuple(kwargs.values())):
+            return function(*args, **kwargs)
+        if any(inside in sys._getframe(1).f_code.co_filename for inside in _INTERNAL):
             return function(*args, **kwargs)
         return as_layer(keras, log, layer, function, public, args, kwargs)
 
@@ -115,7 +124,7 @@ def as_layer(
     tensors: list[Any] = []
     template = _cut(keras.KerasTensor, (args, kwargs), tensors)
     log.say(f"{public} on a symbolic tensor is taken as a layer", _WHY)
-    name = keras.src.utils.naming.auto_name(public.replace("/", "."))
+    name = importlib.import_module("keras.src.utils.naming").uniquify(public)
     made = layer(function, template, name=name)(tensors)
     if public in ("tf.shape", "tf.compat.v1.shape", "K.shape") and len(args) == 1:
         return _ShapeVector(made, args[0].shape)

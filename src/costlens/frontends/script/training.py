@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -40,6 +42,7 @@ def stand_in(keras: Any, guard: Guard, seen: Seen, patches: Patches) -> None:
     patches.set(keras.layers.Layer, "get_weights", _zero_weights)
     _optimizers(keras, patches)
     _models(keras, saved, patches)
+    guard.prepare((b"tensorflow",), lambda: _tensorflow(keras, patches))
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
@@ -177,7 +180,7 @@ def _build(keras: Any, seen: Seen, original: Callable[..., Any]) -> Callable[...
     """``model.build(shape)``: as Keras does it, and as a call where that leaves it unbuilt."""
 
     def build(self: Any, input_shape: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if not seen.is_own(self) or input_shape is None:
+        if seen.calling or not seen.is_own(self) or input_shape is None:
             return original(self, input_shape, *args, **kwargs)
         inputs = _shapes(input_shape)
         seen.given(self, inputs)
@@ -203,26 +206,21 @@ def _shapes(shape: Any) -> Any:
 def _called(keras: Any, guard: Guard, seen: Seen) -> Callable[..., Any]:
     """A layer or model called on data, outside of any other: its shape comes back, as zeros."""
     original = keras.layers.Layer.__call__
-    inside = [0]
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if inside[0] or not is_data(keras, (args, kwargs)):
-            inside[0] += 1
+        if seen.calling or not is_data(keras, (args, kwargs)):
+            seen.calling += 1
             try:
                 return original(self, *args, **kwargs)
             finally:
-                inside[0] -= 1
+                seen.calling -= 1
         if holds(args[:1] and args[0]):
             raise TypeError(f"{self.name} is called on a stand-in, which has no shape")
         guard.trained += isinstance(self, keras.Model)
         inputs = specs(keras, args[0] if args else None, batched=False)
         if isinstance(self, keras.Model):
             seen.reached(self, inputs, weakly=True)
-        inside[0] += 1
-        try:
-            made = on_data(keras, seen, self, (args, kwargs), whole=True)
-        finally:
-            inside[0] -= 1
+        made = on_data(keras, seen, self, (args, kwargs), whole=True)
         return made_of(made, lambda shape, dtype: _zeros(shape, dtype, as_array=False))
 
     return call
@@ -240,6 +238,64 @@ def _optimizers(keras: Any, patches: Patches) -> None:
         for name in ("apply_gradients", "apply", "build", "minimize", "load_own_variables"):
             patches.set(kind, name, _nothing)
     patches.set(keras.optimizers.Optimizer, "get_weights", lambda self: [])
+
+
+def _tensorflow(keras: Any, patches: Patches) -> None:
+    """Steps of the script's own, ``tf.function`` and ``GradientTape``: run as plain Python, for
+    their form, on tensors that are zero."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    tf = importlib.import_module("tensorflow")
+    original = tf.function
+
+    def function(func: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if func is None:
+            return lambda real: function(real, *args, **kwargs)
+        traced = original(func, *args, **kwargs)
+
+        @functools.wraps(func)
+        def call(*given: Any, **named: Any) -> Any:
+            return (func if tf.executing_eagerly() else traced)(*given, **named)
+
+        call.get_concrete_function = lambda *a, **k: StandIn("a function of TensorFlow")
+        call.python_function = func
+        return call
+
+    def gradient(self: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(sources, (list, tuple)):
+            return [StandIn("a gradient") for _ in sources]
+        return StandIn("a gradient")
+
+    patches.set(tf, "function", function)
+    patches.set(tf.GradientTape, "gradient", gradient)
+    for name in ("MirroredStrategy", "MultiWorkerMirroredStrategy", "TPUStrategy"):
+        for owner in (tf.distribute, tf.distribute.experimental):
+            if hasattr(owner, name):
+                patches.set(owner, name, _OneDevice)
+
+
+class _OneDevice:
+    """A distribution strategy over the one device that is not needed."""
+
+    num_replicas_in_sync = 1
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def scope(self) -> Any:
+        return contextlib.nullcontext()
+
+    def run(self, function: Any, args: Any = (), kwargs: Any = None, **options: Any) -> Any:
+        return function(*args, **(kwargs or {}))
+
+    def experimental_distribute_dataset(self, data: Any, *args: Any) -> Any:
+        return data
+
+    def reduce(self, operation: Any, value: Any, axis: Any = None) -> Any:
+        return value
+
+    def __getattr__(self, name: str) -> Any:
+        return StandIn("a distribution strategy")
 
 
 def _saving(saved: dict[str, Any]) -> Callable[..., None]:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from costlens.frontends.opfile.run import Dialect
-from costlens.frontends.tflite_file import ops_control, ops_fold, ops_math, ops_nn, ops_shape
+from costlens.frontends.tflite_file import (
+    ops_control,
+    ops_fold,
+    ops_math,
+    ops_nn,
+    ops_recurrent,
+    ops_shape,
+)
 
 DIALECT = Dialect(
     "TensorFlow Lite",
-    {**ops_nn.HANDLERS, **ops_math.HANDLERS, **ops_shape.HANDLERS},
+    {
+        **ops_nn.HANDLERS,
+        **ops_math.HANDLERS,
+        **ops_shape.HANDLERS,
+        **ops_recurrent.HANDLERS,
+    },
     ops_fold.FOLDS,
     ops_control.CONTROL,
 )

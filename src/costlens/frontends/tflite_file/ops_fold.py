@@ -13,8 +13,10 @@ from costlens.frontends.opfile.parts import (
     divided,
     filled,
     folded,
+    joined,
     known_shape,
     safe,
+    taken,
     with_ones,
     without,
 )
@@ -71,17 +73,17 @@ def _gather(site: Site) -> Array | None:
     known = _operands(site)
     if known is None or site.attr("batch_dims"):
         return None
-    return np.take(known[0], known[1].astype(int), int(site.attr("axis")))
+    return taken(known[0], known[1], int(site.attr("axis")))
 
 
 def _pack(site: Site) -> Array | None:
     known = _operands(site)
-    return None if known is None else np.stack(known, int(site.attr("axis")))
+    return None if known is None else joined(known, int(site.attr("axis")), True)
 
 
 def _concatenation(site: Site) -> Array | None:
     known = _operands(site)
-    return None if known is None else np.concatenate(known, int(site.attr("axis")))
+    return None if known is None else joined(known, int(site.attr("axis")))
 
 
 def _cast(site: Site) -> Array | None:

@@ -1,4 +1,4 @@
-"""Contractions, pools, normalisation and recurrent operators of TensorFlow Lite.
+"""Contractions, pools, normalisation and resizing of TensorFlow Lite.
 
 Maps have their channels last. What an operator fuses is a second node in its row.
 """
@@ -11,7 +11,6 @@ from math import prod
 from costlens.frontends.layercall import Tensor
 from costlens.frontends.lowering.build import Unreadable
 from costlens.frontends.lowering.geometry import padding_pairs
-from costlens.frontends.opfile.cells import lstm_step, project, term
 from costlens.frontends.opfile.parts import apply_binary, dense, matmul
 from costlens.frontends.opfile.site import Handler, Made, Site
 from costlens.frontends.tflite_file.options import ACTIVATIONS
@@ -207,50 +206,7 @@ def _fused_binary(fn: str) -> Handler:
     return lambda site: fused(site, apply_binary(site, fn))
 
 
-# -- recurrent -------------------------------------------------------------------------------
-
-
-def _turned(site: Site, at: int, name: str) -> Tensor:
-    """A kernel (units, n) as (n, units)."""
-    units, n = site.type(at).shape
-    return site.param(at, name, (n, units))
-
-
-def _sequence_rnn(site: Site) -> Tensor:
-    """h' = act(x·W + h·U + b) over time (Elman 1990)."""
-    b, x, axis = site.b, site.x(), 0 if site.attr("time_major") else 1
-    kernel, recurrent = _turned(site, 1, "kernel"), _turned(site, 2, "recurrent_kernel")
-    gate = term(b, kernel, recurrent, (site.param(3, "bias"),))
-    with b.loop(x.shape[axis]):
-        y = fused(site, gate(b.emit("step", (x,), axis=axis), site.x(4)))
-    return b.emit("stack", (y,), axis=axis, length=x.shape[axis])
-
-
-def _sequence_lstm(site: Site) -> Tensor:
-    """Four gates, in the file's order input, forget, cell, output; layer norms are not read."""
-    b, x, axis = site.b, site.x(), 0 if site.attr("time_major") else 1
-    if any(site.has(at) for at in range(20, 24)):
-        raise Unreadable("its gates are normalised")
-    if not all(site.has(at) for at in range(1, 9)):
-        raise Unreadable("its input gate is coupled")
-    names = ("input", "forget", "cell", "output")
-    gates, peepholes = [], []
-    for at in (0, 1, 3, 2):
-        biases = (site.param(12 + at, f"{names[at]}_bias"),) if site.has(12 + at) else ()
-        kernel = _turned(site, 1 + at, f"{names[at]}_kernel")
-        recurrent = _turned(site, 5 + at, f"{names[at]}_recurrent_kernel")
-        gates.append(term(b, kernel, recurrent, biases))
-        peep = {0: 9, 1: 10, 3: 11}.get(at)
-        held = peep is not None and site.has(peep)
-        peepholes.append(site.param(peep, f"{names[at]}_peephole") if peep and held else None)
-    bend = ACTIVATIONS[site.attr("fused", 0)] or "identity"
-    with b.loop(x.shape[axis]):
-        step = b.emit("step", (x,), axis=axis)
-        y, _ = lstm_step(b, gates, peepholes, ("sigmoid", bend, bend), step, site.x(18), site.x(19))
-        if site.has(16):
-            y = project(b, y, _turned(site, 16, "projection_kernel"))
-            y = b.binary("add", y, site.param(17, "projection_bias")) if site.has(17) else y
-    return b.emit("stack", (y,), axis=axis, length=x.shape[axis])
+# -- blocks and sizes ------------------------------------------------------------------------
 
 
 def _rearranged(shape: str) -> Handler:
@@ -330,8 +286,6 @@ HANDLERS: Mapping[str, Handler] = {
     "SUB": _fused_binary("subtract"),
     "MUL": _fused_binary("multiply"),
     "DIV": _fused_binary("divide"),
-    "UNIDIRECTIONAL_SEQUENCE_RNN": _sequence_rnn,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": _sequence_lstm,
     "SPACE_TO_DEPTH": _rearranged("depth"),
     "DEPTH_TO_SPACE": _rearranged("space"),
     "SPACE_TO_BATCH_ND": _space_to_batch,
