@@ -342,3 +342,16 @@ def test_tables_and_generators() -> None:
     assert cost(table.lookup, In((4,), "string")).flops == 0
     assert cost(lambda x: tf.gather(rows, x), i(2, 4)).flops == 0
     assert cost(lambda x: generator.normal((4,)) * x, f(4)).flops == 3 * 4
+
+
+def test_a_variable_of_its_own_is_one_constant_wherever_it_is_read() -> None:
+    rows = tf.Variable(np.zeros((5, 3), "float32"))
+
+    @tf.function
+    def inner(x: Any) -> Any:
+        return x @ rows + tf.reduce_sum(tf.gather(rows, [0, 2]))
+
+    graph = lowered(lambda x: inner(x) + inner(x) + x @ rows, f(2, 5))
+    assert [str(type_) for type_ in graph.constants.values()].count("float32[5, 3]") == 1
+    assert "string" not in {type_.dtype for type_ in graph.constants.values()}
+    assert cost_of(graph).macs == 3 * 2 * 5 * 3
