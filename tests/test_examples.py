@@ -72,7 +72,9 @@ def test_every_example_has_its_figures() -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_example(name: str) -> None:
     """Its figures are in its docstring or in the table of the examples, and Keras's."""
-    study = read(f"{name}.py")
+    study = costlens.analyze(f"{EXAMPLES}/{name}.py", verify=True)
+    assert study.verification is not None
+    assert study.verification.agrees and not study.verification.unread
     params, macs = FIGURES[name]
     assert study.coverage.complete and study.totals.at_least == frozenset()
     assert (study.totals.params, study.totals.macs) == (params, macs)

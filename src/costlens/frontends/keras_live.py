@@ -1,4 +1,4 @@
-"""A live Functional or Sequential Keras model → Program. Never runs it, never makes a weight."""
+"""A live Keras model → Program → Graph. Never runs it, never makes a weight."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _verified(study: Results) -> Sequence[Fact]:
     if found is None:
         return ()
     if found.differing:
-        words = f"{units.plural(len(found.differing), 'scope')} of {found.scopes:,} differ"
+        words = f"{len(found.differing):,} of {units.plural(found.scopes, 'scope')} differ"
     else:
         words = f"{units.plural(found.scopes - len(found.unread), 'scope')} agree"
     text = f"{words} on MACs and parameters with {found.witness}"
