@@ -293,6 +293,12 @@ def _layer(log: Log, kind: type, original: Callable[..., None]) -> Callable[...,
             last = kwargs.pop("dim_ordering") == "tf"
             kwargs["data_format"] = "channels_last" if last else "channels_first"
             log.say("dim_ordering= is data_format= in Keras 3")
+        whole = kwargs.pop("batch_input_shape", None)
+        if whole is not None:
+            log.say("batch_input_shape= is keras.Input(batch_shape=…) in Keras 3")
+            kwargs["input_shape"] = tuple(whole)[1:]
+        if whole is not None or "batch_size" in kwargs:
+            kwargs = {k: v for k, v in kwargs.items() if k not in ("batch_size", "stateful")}
         for old in _GONE & set(kwargs) - known:
             log.say(f"{old}= is gone in Keras 3")
             del kwargs[old]
@@ -398,6 +404,7 @@ def _backend(keras: Any, log: Log, patches: Patches) -> None:
             if not name.startswith("_") and not hasattr(module, name):
                 patches.set(module, name, getattr(legacy, name))
         extra: dict[str, Any] = {
+            "Variable": keras.Variable,
             "image_dim_ordering": lambda: "tf",
             "set_image_dim_ordering": lambda order: keras.config.set_image_data_format(
                 "channels_first" if order == "th" else "channels_last"

@@ -18,6 +18,7 @@ from costlens.frontends.script.sample import Sample
 from costlens.frontends.script.standin import StandIn, holds, unpacked
 from costlens.frontends.script.symbolic import is_data, leaf_spec, made_of, on_data, specs
 
+_MOST_ROWS = 256
 _LARGEST = 2**24  # elements of a prediction that is really made
 
 
@@ -156,7 +157,10 @@ def _used(
         return StandIn(f"what {model.name} predicts")
     try:
         made = on_data(keras, seen, model, inputs)
-        return made_of(made, lambda shape, dtype: _zeros(shape, dtype, as_array=True))
+        count = min(len(data), _MOST_ROWS) if hasattr(data, "__len__") else 1
+        return made_of(
+            made, lambda shape, dtype: _zeros((shape[0] or count, *shape[1:]), dtype, True)
+        )
     except Exception as error:
         if outputs and guard.expects(error):
             raise
@@ -257,8 +261,8 @@ def _tensorflow(keras: Any, patches: Patches) -> None:
         def call(*given: Any, **named: Any) -> Any:
             return (func if tf.executing_eagerly() else traced)(*given, **named)
 
-        call.get_concrete_function = lambda *a, **k: StandIn("a function of TensorFlow")
-        call.python_function = func
+        vars(call)["get_concrete_function"] = lambda *a, **k: StandIn("a traced function")
+        vars(call)["python_function"] = func
         return call
 
     def gradient(self: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
