@@ -158,18 +158,18 @@ def models(target: Target, names: Mapping[str, Any], seen: Seen) -> list[Found]:
             listed.append(found(f"{target.where}:{name}", value, seen))
     taken = {each.target for each in listed}
     done |= {id(part) for each in listed for part in _parts(each.model)}
+    held_weights = [set(_weights(each.model)) for each in listed]
     for made in list(seen.made.values()):
-        if id(made.model) in done or not _has_parts(made.model):
+        weights = set(_weights(made.model))
+        if id(made.model) in done or not (weights or getattr(made.model, "_layers", None)):
+            continue
+        if weights and any(weights <= whole for whole in held_weights):
             continue
         text = f"{target.where}:{_local_name(made, seen.log)}"
         if text not in taken:
             taken.add(text)
             listed.append(found(text, made.model, seen))
     return listed
-
-
-def _has_parts(model: Any) -> bool:
-    return bool(getattr(model, "_layers", None) or _weights(model))
 
 
 def _local_name(made: Made, log: Log) -> str:
