@@ -147,17 +147,16 @@ def _names_without_slash(keras: Any, log: Log, patches: Patches) -> None:
     original = operation.__init__
     said: list[str] = []
 
-    def init(self: Any, name: Any = None) -> None:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        name = kwargs.get("name")
         if isinstance(name, str) and "/" in name:
+            kwargs["name"] = new = name.replace("/", "_")
             if not said:
                 said.append(name)
-                log.say(
-                    f"the name {name!r} is {name.replace('/', '_')!r} here, as others with a /: "
-                    "Keras 3 allows none"
-                )
-            name = name.replace("/", "_")
-        original(self, name=name)
+                log.say(f"the name {name!r} is {new!r} here, as others: Keras 3 allows no /")
+        original(self, *args, **kwargs)
 
+    init.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
     patches.set(operation, "__init__", init)
     get_layer = keras.Model.get_layer
 
