@@ -131,6 +131,7 @@ def load(
         listed = _found(target, seen, input_shape, running)
         if target.attribute is None:
             listed = ranked(target, list(listed), everything, seen)
+    seen.over = True
     return Loaded(tuple(listed), log.said(), _first_failure(target, guard))
 
 
