@@ -39,7 +39,7 @@ def verification() -> None:
 
     model = getattr(keras.applications, MODEL)(weights=None)
     spec = tf.TensorSpec((1, *model.input_shape[1:]))
-    theirs = median(lambda: tf.function(lambda x: model(x)).get_concrete_function(spec))
+    theirs = median(lambda: tf.function(model).get_concrete_function(spec))
     ours = median(lambda: costlens.analyze(model, verify=True).verification)
     print(
         f"{MODEL}: analyze with verify {ours:.2f} s, TensorFlow's trace {theirs:.2f} s: ratio "
@@ -71,8 +71,9 @@ def files() -> None:
     """The whole process on saved models."""
     with tempfile.TemporaryDirectory() as folder:
         make = (
-            "import keras, sys; m = getattr(keras.applications, sys.argv[1])(weights=None); "
-            "m.save(sys.argv[2] + '/m.keras'); open(sys.argv[2] + '/m.json', 'w').write(m.to_json())"
+            "import keras, sys; name, out = sys.argv[1:]; "
+            "m = getattr(keras.applications, name)(weights=None); m.save(out + '/m.keras'); "
+            "open(out + '/m.json', 'w').write(m.to_json())"
         )
         for name, bound in (("MobileNetV2", 0.6), (MODEL, 1.0)):
             command = [sys.executable, "-c", make, name, folder]
