@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from costlens.frontends.script import process, session
+
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +84,7 @@ def main() -> int:
     """Write, or check."""
     os.chdir(ROOT)
     os.environ["COLUMNS"] = "100"
+    process.ask = session.answer  # in this process, which loads Keras only once
     files = wanted()
     if "--check" in sys.argv[1:]:
         found = stale(files)

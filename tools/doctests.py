@@ -13,6 +13,8 @@ import re
 import sys
 from pathlib import Path
 
+from costlens.frontends.script import process, session
+
 BLOCK = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -40,7 +42,11 @@ def run(page: Path) -> doctest.TestResults:
 
 
 def main(names: list[str]) -> int:
-    """Run all pages, say what was run, and return the exit status."""
+    """Run all pages, say what was run, and return the exit status.
+
+    Scripts run in this process, which loads Keras only once.
+    """
+    process.ask = session.answer
     results = [run(page) for page in pages(names)]
     failed = sum(result.failed for result in results)
     attempted = sum(result.attempted for result in results)

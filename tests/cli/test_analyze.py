@@ -122,7 +122,7 @@ def test_the_main_model_is_the_largest_and_the_others_are_listed(costlens: Costl
     result = costlens("analyze", "open.py", "--format", "json")
     read = json.loads(result.out)
     assert read["model"]["name"] == "fixed"
-    assert read["model"]["others"] == [{"target": "open.py:conv", "params": 112}]
+    assert read["model"]["others"] == [{"target": "open.py:conv", "params": 112, "line": 4}]
     shown = costlens("analyze", "open.py").out
     assert "Other models in the same place: open.py:conv (112 parameters)." in shown
 

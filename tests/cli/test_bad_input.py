@@ -80,7 +80,7 @@ def test_a_wrong_target(refused: Refused, target: str, says: str) -> None:
     [
         ("x = 1\n\nraise RuntimeError('no\\nluck')\n", "bad.py:3: RuntimeError: no luck."),
         ("def f():\n    return 1 / 0\nf()\n", "bad.py:2: ZeroDivisionError: division by zero."),
-        ("raise RuntimeError('\\x1b[31mred')\n", r"bad.py:1: RuntimeError: \x1b[31mred."),
+        ("raise RuntimeError('\\x1b[31mred')\n", "bad.py:1: RuntimeError: red."),
         ("x = = 1\n", "bad.py:1: SyntaxError: invalid syntax. Fix the script."),
         ("import sys\nsys.exit(3)\n", "bad.py:2: SystemExit: 3."),
         ("class Gone(BaseException): pass\nraise Gone\n", "bad.py:2: Gone."),

@@ -284,3 +284,19 @@ def test_indices_of_a_lookup_and_its_gradient_have_no_macs() -> None:
         return tf.convert_to_tensor(tape.gradient(y, table))
 
     assert macs(lookup, f(7, 3), i(2, 4)) == (0, 0)
+
+
+def test_gradients_that_are_given_tensors_for_sizes() -> None:
+    """The newer operations take the input or the kernel itself where the older took its shape."""
+    ops, more = tf.raw_ops, {"strides": [1, 2, 2, 1], "padding": "SAME"}
+    x, kernel, dy = (2, 7, 6, 4), (3, 3, 2, 6), (2, 4, 3, 6)
+    wanted = loops.conv_macs(x, kernel, 2, "same", groups=2)[:2]
+
+    def to_input(image: Any, weights: Any, above: Any) -> Any:
+        return ops.Conv2DBackpropInputV2(input=image, filter=weights, out_backprop=above, **more)
+
+    def to_filter(image: Any, weights: Any, above: Any) -> Any:
+        return ops.Conv2DBackpropFilterV2(input=image, filter=weights, out_backprop=above, **more)
+
+    assert macs(to_input, f(*x), f(*kernel), f(*dy)) == wanted
+    assert macs(to_filter, f(*x), f(*kernel), f(*dy)) == wanted

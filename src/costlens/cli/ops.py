@@ -43,14 +43,15 @@ def covered() -> Document:
     from costlens.cost.registry import MOVES, RULES, UNCOUNTED, VIEWS
     from costlens.frontends.lowering import LOWERINGS
     from costlens.frontends.lowering.not_lowered import NOT_LOWERED
+    from costlens.frontends.lowering.tf import TF_OPS
     from costlens.ir.ops import OPS
     from costlens.motifs.catalogue import MOTIFS
     from costlens.motifs.roles import ROLES
     from costlens.report.document import Column, Document, Paragraph, Section, Table
 
     def names(prefix: str) -> str:
-        found = sorted(key.removeprefix(prefix) for key in LOWERINGS if key.startswith(prefix))
-        return ", ".join(found)
+        keys = (*LOWERINGS, *TF_OPS)
+        return ", ".join(sorted(key.removeprefix(prefix) for key in keys if key.startswith(prefix)))
 
     def priced(op: str) -> str:
         if op in UNCOUNTED:
@@ -74,6 +75,9 @@ def covered() -> Document:
         (
             Section("Layers", (Paragraph("{}.", (names("layer:"),)),)),
             Section("Operations of keras.ops", (Paragraph("{}.", (names("op:"),)),)),
+            Section(
+                "TensorFlow's operations, in traced models", (Paragraph("{}.", (names("tf:"),)),)
+            ),
             Section("Not read: an unknown in the report", (Table(pair, absent),)),
             Section("Blocks built on 1×1 convolutions", (Table(family, blocks),)),
             Section("Roles of 1×1 convolutions", (Table(titles, roles),)),

@@ -136,7 +136,11 @@ def _from_value(original: Callable[..., None]) -> Callable[..., None]:
             shape, dtype = value.shape, dtype or value.dtype
 
             def initializer(shape: Any, dtype: Any = None) -> Any:
-                return value
+                return (
+                    value
+                    if hasattr(value, "__array__")
+                    else importlib.import_module("keras").ops.zeros(shape, dtype)
+                )
 
         original(self, initializer, shape, dtype, *args, **kwargs)
 

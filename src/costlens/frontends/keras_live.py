@@ -219,8 +219,8 @@ class _Reader:
         if function is None:
             raise InputError(
                 str(model.name),
-                f"{type(model).__name__} is a subclassed model, and those are not read yet",
-                "Pass a Functional or Sequential model.",
+                f"{type(model).__name__} is a subclassed model, which has no graph of layers",
+                "Read its graph, which traces it.",
             )
         numbers: dict[int, int] = {}
 

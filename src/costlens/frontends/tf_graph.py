@@ -8,6 +8,7 @@ config of the step that calls them.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -272,7 +273,7 @@ class _Reader:
     def _leaf(self, tensor: Any) -> Any:
         op = tensor.op
         if op.type == "ReadVariableOp":
-            return Constant(_complete(tensor), ("variable", op.inputs[0].name))
+            return Constant(_complete(tensor), ("variable", id(_handle(op.inputs[0]))))
         if op.type in _EMPTY:
             return Opaque("an empty list")
         whole = tensor.dtype.is_integer or tensor.dtype.is_bool
@@ -332,11 +333,32 @@ def _inside(tensor: Any, graph: Any) -> Any:
 def _captured(outer: Any) -> Any:
     """A tensor from outside a graph: an array that the call closes over."""
     if outer.dtype.name in ("resource", "variant"):
-        return Constant(TensorType((), "string"), ("tf", id(outer)))
+        return _held(outer)
     type_ = _complete(outer)
     if hasattr(outer, "numpy") and type_.size <= 4096 and type_.dtype != "string":
         return Known(type_, outer.numpy(), ("tf", id(outer)))
     return Constant(type_, ("tf", id(outer)))
+
+
+def _held(outer: Any) -> Constant | Opaque:
+    """What a resource holds: an array where it is a variable, else nothing that has a size."""
+    held = getattr(outer, "_handle_data", None)
+    if held is None or not held.is_set or outer.dtype.name != "resource":
+        return Opaque("a resource")
+    tf = importlib.import_module("tensorflow")
+    (first, *_) = held.shape_and_type
+    shape = tuple(max(0, int(dim.size)) for dim in first.shape.dim)
+    type_ = TensorType(shape, str(tf.as_dtype(first.dtype).name))
+    return Constant(type_, ("variable", id(_handle(outer))))
+
+
+def _handle(tensor: Any) -> Any:
+    """The variable's own handle behind the one that a function is given."""
+    graph = getattr(tensor, "graph", None)
+    for outer, inner in getattr(graph, "captures", ()):
+        if inner is tensor:
+            return _handle(outer)
+    return tensor
 
 
 def _type(tensor: Any) -> tuple[PartialShape, str]:

@@ -67,11 +67,11 @@ def _conv(types: Types, attrs: Mapping[str, Any]) -> Types:
         windows(x.shape[axis], k, s, d, p)
         for axis, k, s, d, p in zip(
             spatial_axes(x.rank, last),
-            kernel.shape,
+            kernel.shape[:-2],
             attrs["strides"],
             attrs["dilation"],
             attrs["padding"],
-            strict=False,
+            strict=True,
         )
     ]
     dtype = attrs.get("dtype") or x.dtype
@@ -87,11 +87,11 @@ def _conv_transpose(types: Types, attrs: Mapping[str, Any]) -> Types:
         (x.shape[axis] - 1) * s + (k - 1) * d + 1 - sum(crop)
         for axis, k, s, d, crop in zip(
             spatial_axes(x.rank, last),
-            kernel.shape,
+            kernel.shape[:-2],
             attrs["strides"],
             attrs["dilation"],
             attrs["crop"],
-            strict=False,
+            strict=True,
         )
     ]
     dtype = attrs.get("dtype") or x.dtype

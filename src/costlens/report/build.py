@@ -294,8 +294,12 @@ def _coverage(study: Results) -> tuple[Paragraph | Table, ...]:
         blocks.append(Table(columns, rows))
     blocks += [Paragraph("{}", (note,)) for note in study.graph.notes]
     if study.source.others:
-        shown = ", ".join(
-            f"{name} ({units.count(n)} parameters)" for name, n in study.source.others
-        )
+        shown = ", ".join(map(_other, study.source.others, study.source.lines))
         blocks.append(Paragraph("Other models in the same place: {}.", (shown,)))
     return tuple(blocks)
+
+
+def _other(other: tuple[str, int], line: int | None) -> str:
+    name, params = other
+    made = f", line {line}" if line else ""
+    return f"{name} ({units.count(params)} parameters{made})"

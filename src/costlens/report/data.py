@@ -70,7 +70,10 @@ def _model(study: Results) -> dict[str, Any]:
         "batch": first[0] if first else 1,
         "inputs": [_port(study, value) for value in graph.inputs],
         "outputs": [_port(study, value) for value in graph.outputs],
-        "others": [{"target": name, "params": n} for name, n in study.source.others],
+        "others": [
+            {"target": name, "params": n, "line": line}
+            for (name, n), line in zip(study.source.others, study.source.lines, strict=True)
+        ],
     }
 
 

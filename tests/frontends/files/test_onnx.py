@@ -211,7 +211,7 @@ def calling(name: str, times: int) -> bytes:
         ({f"f{i}": (f"f{i + 1}", 3) for i in range(40)}, "nested too deep"),
         (
             {f"f{i}": (f"f{i + 1}" if i < 12 else "Relu", 9) for i in range(13)},
-            "more than 100,000 operators",
+            "more than 2,000 operators",
         ),
     ],
     ids=["a function that calls itself", "deep", "wide"],

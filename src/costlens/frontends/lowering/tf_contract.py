@@ -306,7 +306,6 @@ OPS: Mapping[str, Lowering] = {
         (
             "tf:Conv2DBackpropInput",
             "tf:Conv2DBackpropInputV2",
-            "tf:Conv3DBackpropInput",
             "tf:Conv3DBackpropInputV2",
         ),
         _to_input(False),
@@ -316,7 +315,6 @@ OPS: Mapping[str, Lowering] = {
         (
             "tf:Conv2DBackpropFilter",
             "tf:Conv2DBackpropFilterV2",
-            "tf:Conv3DBackpropFilter",
             "tf:Conv3DBackpropFilterV2",
         ),
         _to_filter(False),

@@ -122,13 +122,6 @@ def _mirrored(b: Builder, call: LayerCall) -> Tree:
     return scatter(b, (core, border), made, "add", "pad_gradient")
 
 
-def _tiled(b: Builder, call: LayerCall) -> Tree:
-    """``TileGrad``: the copies are added up."""
-    dy, made = tensor(b, call.args[0]), out(call)
-    shape = tuple(n for d, m in zip(dy.shape, made.shape, strict=True) for n in (d // m, m))
-    return b.reduce("sum", b.reshape(dy, shape), tuple(range(0, len(shape), 2)))
-
-
 def _broadcast_axes(b: Builder, call: LayerCall) -> Tree:
     """``BroadcastGradientArgs``: the axes that each of two shapes was broadcast over.
 
@@ -163,14 +156,12 @@ OPS: Mapping[str, Lowering] = {
     ),
     "tf:StridedSliceGrad": _sliced,
     "tf:MirrorPadGrad": _mirrored,
-    "tf:TileGrad": _tiled,
     "tf:BroadcastGradientArgs": _broadcast_axes,
     "tf:ZerosLike": _zeros,
     **table(
         "LRNGrad FractionalMaxPoolGrad FractionalAvgPoolGrad Dilation2DBackpropInput "
         "Dilation2DBackpropFilter MaxPoolGradGrad MaxPoolGradGradV2 MaxPool3DGradGrad "
-        "MaxPoolGradGradWithArgmax SparseAddGrad SparseSliceGrad SparseFillEmptyRowsGrad "
-        "RaggedFillEmptyRowsGrad",
+        "MaxPoolGradGradWithArgmax",
         opaque,
     ),
 }

@@ -145,18 +145,16 @@ OPS: Mapping[str, Lowering] = {
     "tf:CropAndResize": _crop_and_resize,
     "tf:CropAndResizeGradImage": _crop_gradient,
     "tf:CropAndResizeGradBoxes": opaque("crop_gradient"),
-    "tf:AdjustContrast": _contrast,
     "tf:AdjustContrastv2": _contrast,
     "tf:AdjustHue": _hue,
     "tf:AdjustSaturation": _saturation,
     "tf:RGBToHSV": lambda b, call: rgb_to_hsv(b, tensor(b, call.args[0]), -1),
     "tf:HSVToRGB": lambda b, call: hsv_to_rgb(b, tensor(b, call.args[0]), -1),
     **table("ExtractGlimpse=gather ExtractGlimpseV2=gather", lambda _: looked_up()),
-    **table("DrawBoundingBoxes DrawBoundingBoxesV2 RandomCrop=crop", moved),
+    **table("DrawBoundingBoxes DrawBoundingBoxesV2 ", moved),
     **table(
         "NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4 "
-        "NonMaxSuppressionV5 NonMaxSuppressionWithOverlaps CombinedNonMaxSuppression "
-        "GenerateBoundingBoxProposals",
+        "NonMaxSuppressionV5 NonMaxSuppressionWithOverlaps CombinedNonMaxSuppression",
         opaque,
     ),
 }

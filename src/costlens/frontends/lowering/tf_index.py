@@ -198,19 +198,18 @@ OPS: Mapping[str, Lowering] = {
         _sparse_elementwise,
     ),
     **table(
-        "SparseReorder SparseReshape SparseSlice SparseConcat SparseFillEmptyRows SparseSplit "
-        "RaggedTensorToTensor=pad_rows RaggedTensorToSparse RaggedGather=gather RaggedRange=arange "
-        "RaggedFillEmptyRows",
+        "SparseReorder SparseReshape SparseSlice SparseConcat SparseFillEmptyRows "
+        "RaggedTensorToTensor=pad_rows RaggedTensorToSparse RaggedGather=gather RaggedRange=arange",
         moved,
     ),
     **table(
         "TopKV2 ApproxTopK=top_k NthElement Unique UniqueV2 UniqueWithCounts=unique "
         "UniqueWithCountsV2=unique ListDiff Where=nonzero Bucketize=digitize "
         "LowerBound=searchsorted UpperBound=searchsorted HistogramFixedWidth=histogram "
-        "DenseToDenseSetOperation=set_operation DenseToSparseSetOperation=set_operation "
-        "SparseToSparseSetOperation=set_operation SparseReduceSum SparseReduceMax SparseSoftmax "
-        "SparseAdd SparseSparseMaximum SparseSparseMinimum SparseBincount RaggedBincount=bincount "
-        "IsotonicRegression EditDistance",
+        "DenseToDenseSetOperation=set_operation "
+        "SparseReduceSum SparseReduceMax SparseSoftmax "
+        "SparseAdd "
+        "IsotonicRegression",
         opaque,
     ),
 }

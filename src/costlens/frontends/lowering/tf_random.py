@@ -28,18 +28,14 @@ OPS: Mapping[str, Lowering] = {
         "StatelessTruncatedNormalV2=random_normal StatelessRandomGammaV2=random_gamma "
         "StatelessRandomGammaV3=random_gamma StatelessRandomPoisson=random_poisson "
         "StatelessRandomBinomial=random_binomial "
-        "StatelessParameterizedTruncatedNormal=random_normal StatefulUniform=random_uniform "
-        "StatefulUniformInt=random_uniform StatefulUniformFullInt=random_uniform "
-        "StatefulStandardNormal=random_normal StatefulStandardNormalV2=random_normal "
-        "StatefulTruncatedNormal=random_normal StatefulRandomBinomial=random_binomial "
+        "StatelessParameterizedTruncatedNormal=random_normal "
         "NonDeterministicInts=random_uniform RandomIndexShuffle=shuffle "
         "StatelessRandomGetKeyCounter=seed StatelessRandomGetAlg=seed "
-        "StatelessRandomGetKeyCounterAlg=seed RngReadAndSkip=seed RngSkip=seed "
-        "AnonymousSeedGenerator=seed SobolSample=quasi_random "
-        "SampleDistortedBoundingBox=random_boxes SampleDistortedBoundingBoxV2=random_boxes "
+        "StatelessRandomGetKeyCounterAlg=seed RngReadAndSkip=seed "
+        "SampleDistortedBoundingBoxV2=random_boxes "
         "StatelessSampleDistortedBoundingBox=random_boxes UniformCandidateSampler=candidates "
         "LogUniformCandidateSampler=candidates LearnedUnigramCandidateSampler=candidates "
-        "FixedUnigramCandidateSampler=candidates AllCandidateSampler=candidates Timestamp",
+        "AllCandidateSampler=candidates Timestamp",
         filled,
     ),
     "tf:LookupTableFind": _found,
@@ -48,11 +44,9 @@ OPS: Mapping[str, Lowering] = {
         "AsString StringFormat StringJoin StringLength StringLower StringUpper StringStrip "
         "StringNGrams StringSplit StringSplitV2 StringToNumber Substr RegexReplace "
         "StaticRegexReplace RegexFullMatch StaticRegexFullMatch ReduceJoin UnicodeTranscode "
-        "UnicodeDecode UnicodeDecodeWithOffsets UnicodeEncode UnicodeScript UnsortedSegmentJoin "
+        "UnicodeDecode UnicodeScript UnsortedSegmentJoin "
         "StringToHashBucket=hash StringToHashBucketFast=hash StringToHashBucketStrong=hash "
-        "Fingerprint=hash DecodeBase64 EncodeBase64 DecodeRaw DecodePaddedRaw SparseCross=hash "
-        "SparseCrossV2=hash SparseCrossHashed=hash RaggedCross=hash DecodeJpeg DecodePng "
-        "DecodeImage",
+        "Fingerprint=hash DecodeBase64 EncodeBase64",
         moved,
     ),
 }

@@ -203,7 +203,7 @@ OPS: Mapping[str, Lowering] = {
         "MatrixSetDiagV2=set_diagonal MatrixSetDiagV3=set_diagonal Diag DiagPart=diagonal "
         "ExtractImagePatches=patches ExtractVolumePatches=patches InvertPermutation "
         "RandomShuffle=shuffle StatelessShuffle=shuffle DataFormatVecPermute DataFormatDimMap "
-        "TensorStridedSliceUpdate=slice_update InplaceUpdate=slice_update",
+        "TensorStridedSliceUpdate=slice_update",
         moved,
     ),
 }

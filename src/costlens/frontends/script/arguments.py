@@ -23,8 +23,9 @@ def fill_in(log: Log, patches: Patches) -> None:
             if action.default is None:
                 action.default = _plausible(action)
         given, rest = original(self, args, namespace)
-        if missing:
-            shown = ", ".join(_shown(action, given) for action in missing)
+        filled = [a for a in missing if getattr(given, a.dest, None) is a.default]
+        if filled:
+            shown = ", ".join(_shown(action, given) for action in filled)
             log.say(f"its arguments are taken as {shown}", "Pass others after --.")
         return given, rest
 

@@ -14,6 +14,10 @@ from costlens.frontends.script.log import Log, described
 from costlens.frontends.script.standin import StandIn, holds
 
 _LOOP_SECONDS = 3.0
+_BUILDING = tuple(
+    f"{os.sep}keras{os.sep}src{os.sep}{part}{os.sep}"
+    for part in ("layers", "models", "applications")
+)
 
 
 class TimeUp(BaseException):
@@ -190,10 +194,10 @@ class _Entering:
 
 
 def in_keras(error: BaseException) -> bool:
-    """Whether an error was raised by Keras, not by the script or another library."""
+    """Whether an error was raised as something was built of Keras's layers."""
     trace = error.__traceback__
     while trace is not None:
-        if f"{os.sep}keras{os.sep}src{os.sep}" in trace.tb_frame.f_code.co_filename:
+        if any(part in trace.tb_frame.f_code.co_filename for part in _BUILDING):
             return True
         trace = trace.tb_next
     return False

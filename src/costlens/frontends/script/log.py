@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -85,8 +86,8 @@ class Log:
 
 def described(error: BaseException) -> str:
     """An error as one line that is not too long."""
-    text = " ".join(str(error).split())
-    text = text.removeprefix("Exception encountered when calling ")
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
+    text = text.partition("Error encountered: ")[2].partition(" Arguments received")[0] or text
     text = text if len(text) <= 200 else f"{text[:200].rpartition(' ')[0]} …"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

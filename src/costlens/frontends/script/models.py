@@ -52,6 +52,8 @@ class Seen:
     log: Log
     guard: Guard
     made: dict[int, Made] = field(default_factory=dict)
+    over: bool = False
+    """Whether the script has ended; models that it made go on, and are read."""
     calling: int = 0
     """How many layers' calls are running, one within another."""
     _apart: int = 0
@@ -158,18 +160,18 @@ def models(target: Target, names: Mapping[str, Any], seen: Seen) -> list[Found]:
             listed.append(found(f"{target.where}:{name}", value, seen))
     taken = {each.target for each in listed}
     done |= {id(part) for each in listed for part in _parts(each.model)}
+    held_weights = [set(_weights(each.model)) for each in listed]
     for made in list(seen.made.values()):
-        if id(made.model) in done or not _has_parts(made.model):
+        weights = set(_weights(made.model))
+        if id(made.model) in done or not (weights or getattr(made.model, "_layers", None)):
+            continue
+        if weights and any(weights <= whole for whole in held_weights):
             continue
         text = f"{target.where}:{_local_name(made, seen.log)}"
         if text not in taken:
             taken.add(text)
             listed.append(found(text, made.model, seen))
     return listed
-
-
-def _has_parts(model: Any) -> bool:
-    return bool(getattr(model, "_layers", None) or _weights(model))
 
 
 def _local_name(made: Made, log: Log) -> str:
@@ -199,14 +201,20 @@ def held(names: Mapping[str, Any], seen: Seen | None = None) -> Iterator[tuple[s
         yield name, value
         if isinstance(value, (list, tuple, dict)):
             containers.append((name, value))
-        elif seen is not None and type(value).__module__ == names.get("__name__"):
-            if not isinstance(value, seen.keras.Model) or not leads(value, seen):
-                yield from _attributes(name, value)
+        elif seen is not None and _holds_models(value, names, seen):
+            yield from _attributes(name, value)
     for name, value in containers:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
             if isinstance(key, (str, int)):
                 yield f"{name}[{key!r}]", item
+
+
+def _holds_models(value: Any, names: Mapping[str, Any], seen: Seen) -> bool:
+    """Whether a value is of a class of the script's own, and no model with a call of its own."""
+    if type(value).__module__ != names.get("__name__"):
+        return False
+    return not isinstance(value, seen.keras.Model) or not leads(value, seen)
 
 
 def _attributes(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -243,7 +251,7 @@ def ranked(
 
     outer = sorted((c for c in candidates if leads(c.model, seen) and not contained(c)), key=order)
     if not everything and len(outer) > 1 and outer[0].params == outer[1].params:
-        _tell_apart(target, outer, last, seen.guard)
+        _tell_apart(target, outer, last, bool(seen.guard.trained or seen.log.said()))
     rest = sorted((c for c in candidates if not any(c is o for o in outer)), key=order)
     return (*outer, *rest)
 
@@ -253,11 +261,11 @@ def _reached(each: Found, seen: Seen) -> int:
     return made.reached if made else 0
 
 
-def _tell_apart(target: Target, outer: list[Found], last: Mapping[int, int], guard: Guard) -> None:
-    """Two models of one size: the one that the script uses last leads; where it is no script
-    that uses models, they have to be told apart."""
+def _tell_apart(target: Target, outer: list[Found], last: Mapping[int, int], works: bool) -> None:
+    """Two models of one size: the one that is used last, or made first, leads in a script that
+    works with models or data; in a file of models they have to be told apart."""
     first, second = outer[:2]
-    if last[id(first)] > last[id(second)] or guard.trained or guard.failed:
+    if last[id(first)] > last[id(second)] or works:
         return
     if _weights(first.model).keys() == _weights(second.model).keys() != set():
         return

@@ -35,7 +35,8 @@ class Sample(np.ndarray):
             return super().reshape(*shape, **kwargs)
         except ValueError:
             sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-            return super().reshape(-1, *sizes[1:], **kwargs)
+            first = len(self) if -1 in sizes[1:] else -1
+            return super().reshape(first, *sizes[1:], **kwargs)
 
 
 def _within(key: Any, length: int) -> Any:

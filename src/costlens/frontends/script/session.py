@@ -70,7 +70,8 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
         try:
             made = keras_live.read(each.model, _at_data(each, wanted, said), each.inputs)
             graphs = (made.graph, made.traced, made.step)
-            listed[i] = Listed(each.target, each.line, each.params, *graphs)
+            params = sum(weight.params for weight in made.graph.weights.values())
+            listed[i] = Listed(each.target, each.line, params, *graphs)
         except CostlensError as error:
             failures.append(error)
             listed[i] = Listed(each.target, each.line, each.params, problem=str(error))
@@ -131,6 +132,7 @@ def load(
         listed = _found(target, seen, input_shape, running)
         if target.attribute is None:
             listed = ranked(target, list(listed), everything, seen)
+    seen.over = True
     return Loaded(tuple(listed), log.said(), _first_failure(target, guard))
 
 

@@ -147,17 +147,16 @@ def _names_without_slash(keras: Any, log: Log, patches: Patches) -> None:
     original = operation.__init__
     said: list[str] = []
 
-    def init(self: Any, name: Any = None) -> None:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        name = kwargs.get("name")
         if isinstance(name, str) and "/" in name:
+            kwargs["name"] = new = name.replace("/", "_")
             if not said:
                 said.append(name)
-                log.say(
-                    f"the name {name!r} is {name.replace('/', '_')!r} here, as others with a /: "
-                    "Keras 3 allows none"
-                )
-            name = name.replace("/", "_")
-        original(self, name=name)
+                log.say(f"the name {name!r} is {new!r} here, as others: Keras 3 allows no /")
+        original(self, *args, **kwargs)
 
+    init.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
     patches.set(operation, "__init__", init)
     get_layer = keras.Model.get_layer
 
@@ -293,6 +292,12 @@ def _layer(log: Log, kind: type, original: Callable[..., None]) -> Callable[...,
             last = kwargs.pop("dim_ordering") == "tf"
             kwargs["data_format"] = "channels_last" if last else "channels_first"
             log.say("dim_ordering= is data_format= in Keras 3")
+        whole = kwargs.pop("batch_input_shape", None)
+        if whole is not None:
+            log.say("batch_input_shape= is keras.Input(batch_shape=…) in Keras 3")
+            kwargs["input_shape"] = tuple(whole)[1:]
+        if whole is not None or "batch_size" in kwargs:
+            kwargs = {k: v for k, v in kwargs.items() if k not in ("batch_size", "stateful")}
         for old in _GONE & set(kwargs) - known:
             log.say(f"{old}= is gone in Keras 3")
             del kwargs[old]
@@ -398,6 +403,7 @@ def _backend(keras: Any, log: Log, patches: Patches) -> None:
             if not name.startswith("_") and not hasattr(module, name):
                 patches.set(module, name, getattr(legacy, name))
         extra: dict[str, Any] = {
+            "Variable": keras.Variable,
             "image_dim_ordering": lambda: "tf",
             "set_image_dim_ordering": lambda order: keras.config.set_image_data_format(
                 "channels_first" if order == "th" else "channels_last"

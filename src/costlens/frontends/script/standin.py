@@ -29,7 +29,7 @@ class StandIn:
         self.__dict__["_what"] = what
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith(("__", "_keras", "_tf_", "_ipython")):
+        if name.startswith(("__", "_keras", "_tf_", "_ipython", "_repr_")):
             raise AttributeError(name)
         if name == "shape":
             return StandIn(f"the shape of {self._what}")
@@ -100,6 +100,9 @@ class StandIn:
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return np.zeros((self._number("an array"),), dtype or "float32")
 
+    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
+        return sys.modules["tensorflow"].constant(np.zeros((GUESS,), "float32"), dtype)
+
     def __mro_entries__(self, bases: Any) -> tuple[type, ...]:
         return (Base,)
 
@@ -153,7 +156,7 @@ def _equal(self: StandIn, other: object) -> bool:
 
 for _name in _operators():
     setattr(StandIn, _name, _same)
-StandIn.__eq__ = _equal  # type: ignore[method-assign]
+StandIn.__eq__ = _equal  # type: ignore[method-assign, assignment]
 
 
 def told(log: Log) -> Callable[[], None]:

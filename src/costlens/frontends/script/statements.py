@@ -15,7 +15,7 @@ _Node = TypeVar("_Node", bound=ast.AST)
 
 GUARD = "__costlens__"
 _PLAIN = (ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal, ast.Return)
-_DEEPEST = 16  # Python allows 20 blocks in one another
+_DEEPEST = 19  # Python allows 20 blocks in one another
 
 
 def instrumented(tree: ast.Module) -> ast.Module:
@@ -27,6 +27,9 @@ def instrumented(tree: ast.Module) -> ast.Module:
 class _Writer:
     """Writes statements anew; ``depth`` is how many blocks stand around them."""
 
+    def __init__(self) -> None:
+        self._heights: dict[ast.stmt, int] = {}
+
     def body(self, statements: Iterable[ast.stmt], depth: int) -> list[ast.stmt]:
         return [new for old in statements for new in self.statement(old, depth)]
 
@@ -34,7 +37,7 @@ class _Writer:
         if isinstance(old, _PLAIN) or _is_header(old):
             return [old]
         write = getattr(self, f"_{type(old).__name__.lower()}", None)
-        guard = depth < _DEEPEST
+        guard = depth + 1 + self._height(old) <= _DEEPEST
         new = write(old, depth + guard) if write else old
         before = []
         if isinstance(old, ast.While):
@@ -42,6 +45,16 @@ class _Writer:
         for each in before:
             ast.copy_location(each, old)
         return [*before, self._guarded(new, old)] if guard else [*before, new]
+
+    def _height(self, old: ast.stmt) -> int:
+        """How many blocks stand within one another in a statement, those of guards left out."""
+        if isinstance(old, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return 0
+        if old not in self._heights:
+            own = 3 if isinstance(old, ast.Try) else 0 if isinstance(old, ast.If) else 1
+            inner = _inner(old)
+            self._heights[old] = (own if inner else 0) + max(map(self._height, inner), default=0)
+        return self._heights[old]
 
     def _guarded(self, new: ast.stmt, old: ast.stmt) -> ast.stmt:
         """``try: new; except: skip, and lose what it assigns``."""
@@ -128,6 +141,13 @@ class _Writer:
         ]
         orelse, final = (self.body(part, depth + 1) for part in (old.orelse, old.finalbody))
         return _with(old, body=inner, handlers=handlers, orelse=orelse, finalbody=final)
+
+
+def _inner(old: ast.stmt) -> list[ast.stmt]:
+    """The statements directly within a statement."""
+    bodies = [getattr(old, name, []) for name in ("body", "orelse", "finalbody")]
+    bodies += [part.body for part in (*getattr(old, "handlers", ()), *getattr(old, "cases", ()))]
+    return [statement for body in bodies for statement in body]
 
 
 def _with(old: _Node, **fields: Any) -> _Node:

@@ -18,6 +18,7 @@ from costlens.frontends.script.sample import Sample
 from costlens.frontends.script.standin import StandIn, holds, unpacked
 from costlens.frontends.script.symbolic import is_data, leaf_spec, made_of, on_data, specs
 
+_MOST_ROWS = 256
 _LARGEST = 2**24  # elements of a prediction that is really made
 
 
@@ -156,7 +157,10 @@ def _used(
         return StandIn(f"what {model.name} predicts")
     try:
         made = on_data(keras, seen, model, inputs)
-        return made_of(made, lambda shape, dtype: _zeros(shape, dtype, as_array=True))
+        count = min(len(data), _MOST_ROWS) if hasattr(data, "__len__") else 1
+        return made_of(
+            made, lambda shape, dtype: _zeros((shape[0] or count, *shape[1:]), dtype, True)
+        )
     except Exception as error:
         if outputs and guard.expects(error):
             raise
@@ -180,7 +184,7 @@ def _build(keras: Any, seen: Seen, original: Callable[..., Any]) -> Callable[...
     """``model.build(shape)``: as Keras does it, and as a call where that leaves it unbuilt."""
 
     def build(self: Any, input_shape: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if seen.calling or not seen.is_own(self) or input_shape is None:
+        if seen.over or seen.calling or not seen.is_own(self) or input_shape is None:
             return original(self, input_shape, *args, **kwargs)
         inputs = _shapes(input_shape)
         seen.given(self, inputs)
@@ -190,6 +194,8 @@ def _build(keras: Any, seen: Seen, original: Callable[..., Any]) -> Callable[...
             original(self, input_shape, *args, **kwargs)
         return None
 
+    # Keras wraps the method of a model when it makes the model, and asks whether it is its own
+    build._is_default = getattr(original, "_is_default", False)  # type: ignore[attr-defined]
     return build
 
 
@@ -257,8 +263,8 @@ def _tensorflow(keras: Any, patches: Patches) -> None:
         def call(*given: Any, **named: Any) -> Any:
             return (func if tf.executing_eagerly() else traced)(*given, **named)
 
-        call.get_concrete_function = lambda *a, **k: StandIn("a function of TensorFlow")
-        call.python_function = func
+        vars(call)["get_concrete_function"] = lambda *a, **k: StandIn("a traced function")
+        vars(call)["python_function"] = func
         return call
 
     def gradient(self: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
