@@ -49,7 +49,8 @@ def turns(loop: Any, known: Callable[[Any], Any]) -> int | None:
     consts, rest = loop.invars[:at_cond], loop.invars[at_cond:]
     body_consts, carry = rest[:at_body], rest[at_body:]
     test, asked = partial_eval.dce_jaxpr(params["cond_jaxpr"].jaxpr, [True])
-    more, wanted = list(asked[at_cond:]), []
+    wanted: list[bool] = []
+    more = list(asked[at_cond:])
     while more != wanted:
         wanted = more
         step, reads = partial_eval.dce_jaxpr(params["body_jaxpr"].jaxpr, wanted)
