@@ -49,12 +49,13 @@ def turns(loop: Any, known: Callable[[Any], Any]) -> int | None:
     consts, rest = loop.invars[:at_cond], loop.invars[at_cond:]
     body_consts, carry = rest[:at_body], rest[at_body:]
     test, asked = partial_eval.dce_jaxpr(params["cond_jaxpr"].jaxpr, [True])
-    wanted: list[bool] = []
     more = list(asked[at_cond:])
-    while more != wanted:
+    while True:
         wanted = more
         step, reads = partial_eval.dce_jaxpr(params["body_jaxpr"].jaxpr, wanted)
         more = [a or b for a, b in zip(wanted, reads[at_body:], strict=True)]
+        if more == wanted:
+            break
     fixed = _all_known(known, _picked(consts, asked[:at_cond]))
     outside = _all_known(known, _picked(body_consts, reads[:at_body]))
     first = _all_known(known, _picked(carry, wanted))
