@@ -13,7 +13,7 @@ import numpy as np
 from costlens.errors import InputError, LoweringError
 from costlens.frontends.abstract import abstract_keras, left_initialised
 from costlens.frontends.keras_inputs import ModelCall, settle_call
-from costlens.frontends.keras_open import opener, traced_model
+from costlens.frontends.keras_open import mode, opener, traced_model
 from costlens.frontends.layercall import (
     Constant,
     Layer,
@@ -112,7 +112,8 @@ def _read(model: Any, wanted: Wanted, given: Tree) -> Graph:
     with abstract_keras():
         if function_of(model) is None:
             call = settle_call(model, wanted, given)
-            program = traced_model(model, call.args, call.kwargs, reader.layer, leaf_of)
+            kwargs = {**call.kwargs, **mode(model, False)}
+            program = traced_model(model, call.args, kwargs, reader.layer, leaf_of)
             program, types, resized = _with_names(program, call.names), _types(program), False
         else:
             program = reader.program(model)
@@ -132,7 +133,7 @@ def _traced(model: Any, wanted: Wanted, given: Tree, training: bool) -> Graph:
     reader = _Reader()
     call = _call_of(model, reader, wanted, given)
     with abstract_keras():
-        kwargs = {**call.kwargs, **_in_training(model)} if training else call.kwargs
+        kwargs = {**call.kwargs, **mode(model, training)}
         program = traced_model(
             model, call.args, kwargs, reader.layer, leaf_of, opened=True, backward=training
         )
@@ -152,11 +153,6 @@ def _call_of(model: Any, reader: _Reader, wanted: Wanted, given: Tree) -> ModelC
 def _with_names(program: Program, names: Sequence[str]) -> Program:
     named = zip(program.inputs, names, strict=True)
     return replace(program, inputs=tuple(replace(x, name=name) for x, name in named))
-
-
-def _in_training(model: Any) -> Mapping[str, bool]:
-    """The flag that puts a call in training mode, where the call takes it."""
-    return {"training": True} if getattr(model, "_call_has_training_arg", False) else {}
 
 
 def _types(program: Program) -> tuple[TensorType, ...]:

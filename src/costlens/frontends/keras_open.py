@@ -65,6 +65,7 @@ def opener(
         if layer is None:
             raise Unreadable(f"{call.layer.kind} is not a layer of Keras")
         args, kwargs = map_leaves(_given, call.args), map_leaves(_given, call.kwargs)
+        kwargs = {**mode(layer, False), **kwargs}
         try:
             tracing = tracer(call.layer.kind)
             traced = tracing.trace(layer, args, kwargs)
@@ -76,6 +77,11 @@ def opener(
         return tracing.program_of(traced, view, call.layer.name, call.layer.kind)
 
     return opened
+
+
+def mode(layer: Any, training: bool) -> Mapping[str, bool]:
+    """The flag for inference or training, where a call takes it; its own default may be either."""
+    return {"training": training} if getattr(layer, "_call_has_training_arg", False) else {}
 
 
 def _given(leaf: Any) -> Any:

@@ -286,12 +286,17 @@ class _Reader:
 
 
 class Attributes(Mapping[str, Any]):
-    """The attributes of an operation, read when they are asked for."""
+    """The attributes of an operation, read when they are asked for.
+
+    ``reads_alone`` says whether nothing else reads its first operand.
+    """
 
     def __init__(self, op: Any) -> None:
         self.op = op
 
     def __getitem__(self, name: str) -> Any:
+        if name == "reads_alone":
+            return len(self.op.inputs[0].consumers()) == 1
         try:
             value = self.op.get_attr(name)
         except ValueError as error:

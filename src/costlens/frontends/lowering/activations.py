@@ -66,6 +66,8 @@ def activate(b: Builder, activation: Any, x: Tensor) -> Tensor:
     if name == "glu":
         raise Unreadable("glu halves an axis, and Keras declares the shape unchanged")
     reason = f"the activation {name!r} is not one of Keras's"
+    if b.opens:
+        raise Unreadable(reason)  # the layer is traced, and the function with it
     return b.unknown(reason, (x,), (x.type,))[0]  # type: ignore[no-any-return]
 
 

@@ -81,6 +81,7 @@ class Builder:
         self.policy = Policy()
         self.trainable = True
         self.dispatch: Callable[[Layer, Sequence[Tree], Mapping[str, Tree]], Tree] | None = None
+        self.opens = False  # whether what is unreadable is traced
         self.run: Callable[[Program, Sequence[Tree]], Tree] | None = None
         self.row: _Row | None = None
         self.scope: tuple[str, ...] = ()

@@ -79,7 +79,7 @@ class _Runner:
     ) -> None:
         self.b, self.table, self.checked, self.opener = b, table, checked, opener
         self.calls = 0
-        b.dispatch, b.run = self._inside, self._body
+        b.dispatch, b.run, b.opens = self._inside, self._body, opener is not None
 
     def program(self, program: Program, inputs: Sequence[Tensor]) -> Tree:
         values: dict[int, Tree] = {}

@@ -59,6 +59,8 @@ def thinned(b: Builder, x: Tensor, call: LayerCall) -> Tensor | None:
         return None
     if max(last.attrs["dilation"]) == 1 or not isinstance(strides, Known):
         return None
+    if not call.config.get("reads_alone"):
+        return None
     made, every = out(call).shape, strides.ints
     if len(every) != x.rank or any(
         -(-n // s) != m for n, s, m in zip(x.shape, every, made, strict=True)
