@@ -50,14 +50,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _studies(options: argparse.Namespace) -> list[Study]:
-    from costlens.frontends import read_all
-    from costlens.study import Study, analyze
-
     with progress(f"reading {options.target}", options.quiet):
         if options.all:
+            from costlens.frontends import read_all
+            from costlens.study import Study
+
             found = read_all(options.target, **flags.reading(options))
             return [Study(graph, source) for graph, source in found]
-        return [analyze(options.target, **flags.reading(options))]
+        return [flags.study(options, options.target)]
 
 
 def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) -> str:

@@ -9,9 +9,13 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from costlens.errors import InputError
+
+if TYPE_CHECKING:
+    from costlens.study import Study
 
 _POSITIVE = "0*[1-9][0-9]{0,17}"
 
@@ -125,6 +129,29 @@ def reading(options: argparse.Namespace) -> dict[str, Any]:
         "dims": dict(_dim(text) for text in options.dim),
         "running": Running(tuple(options.arguments), options.run, float(limit)),
     }
+
+
+def study(options: argparse.Namespace, target: str) -> Study:
+    """Read a target; the rest of the program is loaded while a script runs in its process."""
+    from costlens.frontends import read
+    from costlens.frontends.target import parse_target
+
+    parse_target(target)  # what is no TARGET at all loads nothing
+    loading = Thread(target=_load)
+    loading.start()
+    try:
+        graph, source = read(target, **reading(options))
+    finally:
+        loading.join()
+    from costlens.study import Study
+
+    return Study(graph, source)
+
+
+def _load() -> None:
+    import costlens.report.build
+    import costlens.report.terminal
+    import costlens.study  # noqa: F401
 
 
 def _input_shapes(texts: list[str]) -> Any:
