@@ -124,7 +124,7 @@ def test_the_main_model_is_the_largest_and_the_others_are_listed(costlens: Costl
     assert read["model"]["name"] == "fixed"
     assert read["model"]["others"] == [{"target": "open.py:conv", "params": 112, "line": 4}]
     shown = costlens("analyze", "open.py").out
-    assert "Other models in the same place: open.py:conv (112 parameters)." in shown
+    assert "Other models in the same place: open.py:conv (112 parameters, line 4)." in shown
 
 
 def test_a_callable_takes_literal_arguments_and_the_input_shape(costlens: Costlens) -> None:

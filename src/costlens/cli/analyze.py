@@ -59,14 +59,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _studies(options: argparse.Namespace) -> list[Study]:
-    from costlens.frontends import read, read_all
-    from costlens.study import study_of
-
     with progress(f"reading {options.target}", options.quiet):
         if options.all:
-            found = read_all(options.target, *flags.wanted(options))
-            return [study_of(reading) for reading in found]
-        return [study_of(read(options.target, *flags.wanted(options)))]
+            return flags.studies(options, options.target)
+        return [flags.study(options, options.target)]
 
 
 def _render(studies: Sequence[Study], form: str, options: argparse.Namespace) -> str:

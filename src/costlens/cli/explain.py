@@ -35,13 +35,12 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read, explain, print."""
-    from costlens.study import analyze
 
     form = flags.format_of(options, _SUFFIXES, "explain")
     if options.output is not None:
         check_writable(options.output)
     with progress(f"reading {options.target}", options.quiet):
-        study = analyze(options.target, **flags.reading(options))
+        study = flags.study(options, options.target)
     if not options.quiet:
         warn_of_script(study.source)
     emit(_render(_explained(study, options.layer), form, options), options.output)

@@ -39,12 +39,11 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Read, export, write."""
     from costlens.export.files import writer
-    from costlens.study import analyze
 
     check_writable(options.output)
     write = writer(options.output.suffix.lower())
     with progress(f"reading {options.target}", options.quiet):
-        study = analyze(options.target, **flags.reading(options))
+        study = flags.study(options, options.target)
     if not options.quiet:
         warn_of_script(study.source)
     emit(write(study.to_networkx(options.level)), options.output)

@@ -7,14 +7,17 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from costlens.errors import InputError
 
 if TYPE_CHECKING:
     from costlens.frontends import Running, Wanted
+    from costlens.study import Study
 
 _POSITIVE = "0*[1-9][0-9]{0,17}"
 
@@ -154,7 +157,8 @@ def wanted(options: argparse.Namespace) -> tuple[Wanted, Running]:
 
     how = reading(options)
     running = how.pop("running")
-    return Wanted(**how, verify=options.verify, training=options.training), running
+    verify, training = getattr(options, "verify", False), getattr(options, "training", False)
+    return Wanted(**how, verify=verify, training=training), running
 
 
 def _input(text: str) -> tuple[str, tuple[str, tuple[int, ...]]]:
@@ -168,6 +172,47 @@ def _input(text: str) -> tuple[str, tuple[str, tuple[int, ...]]]:
             "--input", f"{text!r} is not NAME=DTYPE:SHAPE", "Write it as tokens=int32:1,128."
         )
     return name, (dtype, _numbers("--input", shape))
+
+
+def study(options: argparse.Namespace, target: str) -> Study:
+    """Read a target; the rest of the program is loaded while a script runs in its process."""
+    from costlens.frontends import read
+
+    with _loading(target):
+        found = read(target, *wanted(options))
+    from costlens.study import study_of
+
+    return study_of(found)
+
+
+def studies(options: argparse.Namespace, target: str) -> list[Study]:
+    """All models of a target."""
+    from costlens.frontends import read_all
+
+    with _loading(target):
+        found = read_all(target, *wanted(options))
+    from costlens.study import study_of
+
+    return [study_of(reading) for reading in found]
+
+
+@contextmanager
+def _loading(target: str) -> Iterator[None]:
+    from costlens.frontends.target import parse_target
+
+    parse_target(target)  # what is no TARGET at all loads nothing
+    loading = Thread(target=_load)
+    loading.start()
+    try:
+        yield
+    finally:
+        loading.join()
+
+
+def _load() -> None:
+    import costlens.report.build
+    import costlens.report.terminal
+    import costlens.study  # noqa: F401
 
 
 def _input_shapes(texts: list[str]) -> Any:

@@ -38,14 +38,12 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Analyse every target first; write only when all of them could be read."""
-    from costlens.study import analyze
-
     folder: Path = options.output
     _check_folder(folder)
     studies = []
     for target in options.target:
         with progress(f"reading {target}", options.quiet):
-            studies.append(analyze(target, **flags.reading(options)))
+            studies.append(flags.study(options, target))
         if not options.quiet:
             warn_of_script(studies[-1].source)
     files = _files(studies)

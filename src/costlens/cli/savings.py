@@ -41,14 +41,13 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Find, price, print; 3 where ``--strict`` finds an unknown."""
-    from costlens.study import analyze
 
     form = flags.format_of(options, _SUFFIXES, "savings")
     choice = _choice(options)
     if options.output is not None:
         check_writable(options.output)
     with progress(f"reading {options.target}", options.quiet):
-        study = analyze(options.target, **flags.reading(options))
+        study = flags.study(options, options.target)
     if not options.quiet:
         warn_of_script(study.source)
     emit(_render(study, form, choice, options), options.output)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
+from typing import TYPE_CHECKING
 
 from costlens.errors import InputError
-from costlens.frontends.layercall import PartialShape, ProgramInput
 from costlens.ir.types import Shape, TensorType
+
+if TYPE_CHECKING:
+    from costlens.frontends.layercall import PartialShape, ProgramInput
 
 InputShape = Sequence[int] | Mapping[str, Sequence[int]] | Sequence[Sequence[int]] | None
 """One shape, one per input in order, or by input name; all without the batch axis."""

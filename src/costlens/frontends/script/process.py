@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,13 +32,23 @@ def ask(request: Request) -> Answer:
         Path(folder, "path").write_text(json.dumps(sys.path), encoding="utf-8")
         Path(folder, "request").write_text(request_text(request), encoding="utf-8")
         process = _started(folder)
+        late = threading.Event()
+        limit = request.running.time_limit
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        watch = threading.Timer(limit + GRACE, stop)
         try:
-            limit = request.running.time_limit
-            code = process.wait(timeout=limit + GRACE if limit > 0 else None)
-        except subprocess.TimeoutExpired as error:
-            raise _too_long(request) from error
+            if limit > 0:
+                watch.start()
+            code = process.wait()  # without a timeout, which would look only now and then
         finally:
+            watch.cancel()
             _end(process)
+        if late.is_set():
+            raise _too_long(request)
         return _answer(request, Path(folder, "answer"), code)
 
 
