@@ -237,8 +237,8 @@ def ranked(
             and (
                 _inside(inner.model, other.model)
                 or weights[id(inner)] < weights[id(other)]
-                or (
-                    weights[id(inner)] == weights[id(other)] != set()
+                or (  # such as a backbone that is cut at an inner layer
+                    not weights[id(inner)].isdisjoint(weights[id(other)])
                     and last[id(other)]
                     and not last[id(inner)]
                 )

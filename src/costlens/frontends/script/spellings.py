@@ -272,12 +272,17 @@ _NUMBERS = (StandIn, np.integer)
 def _layer(log: Log, kind: type, original: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(original)
     known = set(signature.parameters)
+    size = signature.parameters.get("pool_size")
+    pools = size is not None and size.default is inspect.Parameter.empty
 
     @functools.wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         if any(isinstance(value, _NUMBERS) for value in (*args, *kwargs.values())):
             args = tuple(int(a) if isinstance(a, _NUMBERS) else a for a in args)
             kwargs = {k: int(v) if isinstance(v, _NUMBERS) else v for k, v in kwargs.items()}
+        if pools and not args and "pool_size" not in kwargs:
+            log.say("pool_size= has no default in Keras 3, and is 2 as in Keras 2")
+            kwargs["pool_size"] = 2
         original(self, *args, **(kwargs if known.issuperset(kwargs) else fixed(kwargs)))
 
     def fixed(kwargs: dict[str, Any]) -> dict[str, Any]:
