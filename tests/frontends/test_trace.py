@@ -276,6 +276,35 @@ def test_a_custom_layer_at_every_step() -> None:
     assert macs(study(build)) == {"each": 5 * 4 * 2}
 
 
+def test_an_activation_of_ones_own_is_traced_with_its_layer() -> None:
+    def gated(x: Any) -> Any:
+        return x * tf.sigmoid(1.7 * x)
+
+    def build() -> Any:
+        x = keras.Input((4,))
+        return keras.Model(x, layers.Dense(3, activation=gated, name="dense")(x))
+
+    found = study(build)
+    assert macs(found) == {"dense": 12} and found.coverage.complete
+    assert found.totals.flops == 2 * 12 + 3 + 3 * 3  # bias; two products and a sigmoid
+
+
+def test_a_layer_that_works_in_training_only_costs_nothing_at_inference() -> None:
+    """Keras's random image layers change images by default, whatever they are called in."""
+
+    class Augmented(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="augmented")
+            self.noise = layers.RandomSharpness(0.5, name="noise")
+            self.dense = layers.Dense(2, name="dense")
+
+        def call(self, x: Any, training: bool = True) -> Any:
+            return self.dense(self.noise(x, training=training))
+
+    if hasattr(layers, "RandomSharpness"):
+        assert macs(study(Augmented, input_shape=(8, 8, 3))) == {"dense": 64 * 6}
+
+
 def test_a_tensor_that_a_layer_keeps_for_others() -> None:
     class Keeps(layers.Dense):
         def call(self, x: Any) -> Any:

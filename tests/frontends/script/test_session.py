@@ -100,6 +100,19 @@ def test_a_main_guard_is_run_only_where_nothing_else_makes_a_model() -> None:
     assert sys.modules["__main__"].__dict__.get("net") is None
 
 
+def test_a_backbone_that_is_cut_at_an_inner_layer_is_a_part() -> None:
+    source = (
+        "def build():\n"
+        "    x = keras.Input((4,))\n"
+        "    inner = layers.Dense(3, name='inner')(x)\n"
+        "    base = keras.Model(x, layers.Dense(50)(inner))\n"
+        "    return keras.Model(x, layers.Dense(2)(base.get_layer('inner').output))\n"
+        "net = build()\n"
+        "net.fit([[1.0] * 4], [[1.0] * 2])\n"
+    )
+    assert models(source)[0].params == 4 * 3 + 3 + 3 * 2 + 2
+
+
 def test_models_in_lists_and_dicts_are_found_under_what_one_would_type() -> None:
     net = dense("", 0).partition("= ")[2].strip().replace("Dense(0)", "Dense(n)")
     source = f"nets = {{}}\nfor n in (2, 3):\n    nets[n] = {net}\nn = 5\n"

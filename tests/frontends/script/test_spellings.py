@@ -59,6 +59,12 @@ NET = "keras.Sequential([keras.Input((4,)), {}])\n"
             15,
         ),
         (
+            "net = keras.Sequential([keras.Input((4, 4, 1)), L.AveragePooling2D(), L.Flatten(), "
+            "L.Dense(3)])\n",
+            "pool_size= has no default in Keras 3, and is 2 as in Keras 2",
+            15,
+        ),
+        (
             "net = keras.Sequential()\n"
             "net.add(L.CuDNNLSTM(2, batch_input_shape=(8, 5, 4), stateful=True))\n",
             "CuDNNLSTM is LSTM in Keras 3",
