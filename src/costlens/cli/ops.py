@@ -78,7 +78,7 @@ def covered() -> Document:
             Section(
                 "TensorFlow's operations, in traced models", (Paragraph("{}.", (names("tf:"),)),)
             ),
-            Section("Not read: an unknown in the report", (Table(pair, absent),)),
+            Section("Not read from configs: traced where there is something to trace, else unknown", (Table(pair, absent),)),
             Section("Blocks built on 1×1 convolutions", (Table(family, blocks),)),
             Section("Roles of 1×1 convolutions", (Table(titles, roles),)),
             Section("Ops of the graph", (ops,)),
