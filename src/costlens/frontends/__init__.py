@@ -123,7 +123,7 @@ def _source(request: Request, answer: Answer, listed: Listed) -> Source:
 
 def _read_saved(path: Path, text: str, wanted: Wanted) -> Reading:
     """A saved model, without Keras unless layers of the user's or a traced graph are wanted."""
-    if path.suffix.lower() in (".tflite", ".onnx"):
+    if path.suffix.lower() in (".tflite", ".onnx", ".pb") or path.is_dir():
         return _read_operators(path, text, wanted)
     from costlens.frontends.saved import open_saved
 
@@ -152,6 +152,10 @@ def _read_operators(path: Path, text: str, wanted: Wanted) -> Reading:
         from costlens.frontends.tflite_file import read_tflite
 
         return Reading(read_tflite(path, *sizes), Source(text, "", "tflite"))
+    if path.suffix.lower() != ".onnx":
+        from costlens.frontends.saved_model import read_saved_model
+
+        return Reading(read_saved_model(path, *sizes), Source(text, "", "tensorflow"))
     from costlens.frontends.onnx_file import read_onnx
 
     return Reading(read_onnx(path, *sizes), Source(text, "", "onnx"))
