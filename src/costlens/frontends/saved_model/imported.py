@@ -7,6 +7,7 @@ it. Branches and loops stay operations, with graphs of their own at the sizes th
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,6 +125,7 @@ class _Import:
     library: Mapping[str, Any]
     variables: Variables
     count: int = 0
+    calls: Callable[[], int] = field(default_factory=lambda: itertools.count().__next__)
     lists: dict[int, tuple[int | None, Any]] = field(default_factory=dict)
 
     def nodes(
@@ -166,15 +168,14 @@ class _Import:
             for name in node.input:
                 if not name.startswith("^") and name.partition(":")[0] not in here:
                     read[_whole(name)] = tensors[_whole(name)]
-        prefix = "/".join(name for name, _ in place)
         names = [node.name for node in nodes]
+        scope = "" if call is None else f"call{call}/"  # no two nodes may have one name
         operations = importer.import_graph_def(
-            definition, input_map=read, return_elements=names, name=prefix and f"{prefix}/"
+            definition, input_map=read, return_elements=names, name=scope
         )
         self.made.kept += operations
         for node, op in zip(nodes, operations, strict=True):
-            scope = tuple((part, call) for part in node.name.split("/")[:-1])
-            self.made.places[id(op)] = (*place, *scope)
+            self.made.places[id(op)] = _inside(place, node, call)
             self._note_variable(node, op, call)
             tensors.update((f"{node.name}:{i}", x) for i, x in enumerate(op.outputs))
         return list(operations)
@@ -199,8 +200,7 @@ class _Import:
         """A function that is called, in the place of the call."""
         function = self._function(node.attr["f"].func.name)
         given = [tensors[_whole(name)] for name in node.input if not name.startswith("^")]
-        scope = tuple((part, call) for part in node.name.split("/")[:-1])
-        made = self._body(function, given, (*place, *scope), self.count, deep + 1)
+        made = self._body(function, given, _inside(place, node, call), self.calls(), deep + 1)
         tensors.update((f"{node.name}:{i}", x) for i, x in enumerate(made))
 
     def _body(
@@ -294,8 +294,13 @@ class _Import:
                     self.lists[id(x)] = self.lists[id(outer)]
                 if id(outer) in known and outer.dtype == tf.resource:
                     known[id(x)] = (x, known[id(outer)][1])
-            graph.outputs = self._body(function, graph.inputs, (), self.count, deep + 1)
+            graph.outputs = self._body(function, graph.inputs, (), self.calls(), deep + 1)
         return graph
+
+
+def _inside(place: Place, node: Any, call: Hashable) -> Place:
+    """The scopes of a node of a function whose call is in this place."""
+    return (*place, *((part, call) for part in node.name.split("/")[:-1]))
 
 
 def _joined(shapes: Sequence[Any], others: Sequence[Any]) -> list[Any]:

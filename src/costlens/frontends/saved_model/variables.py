@@ -32,8 +32,9 @@ class Variables:
 def variables_of(meta: Any) -> Variables:
     """The variables of a graph, described by the objects that were saved with it, if any were."""
     objects = meta.object_graph_def
+    frozen = _frozen(objects)
     saved = {
-        index: _stored(node.variable, index)
+        index: _stored(node.variable, index, index in frozen)
         for index, node in enumerate(objects.nodes)
         if node.WhichOneof("kind") == "variable"
     }
@@ -46,7 +47,7 @@ def variables_of(meta: Any) -> Variables:
         captured = bound.get(node.attr["f"].func.name, ()) if "f" in node.attr else ()
         given = [name for name in node.input if not name.startswith("^")]
         given = given[len(given) - len(captured) :]
-        for name, index in zip(given, captured, strict=len(given) == len(captured)):
+        for name, index in zip(given, captured, strict=False):
             if index in saved:
                 handles[name.partition(":")[0]] = saved[index]
     held = [saved[index] for index in _held(objects)]
@@ -59,10 +60,11 @@ def is_seed(stored: Stored) -> bool:
     return whole and "seed_generator" in stored.name
 
 
-def _stored(variable: Any, index: int) -> Stored:
+def _stored(variable: Any, index: int, frozen: bool) -> Stored:
     name = printable(variable.name) or f"variable_{index}"
     type_ = TensorType(_shape(variable.shape), _dtype(variable.dtype))
-    return Stored(name, type_, bool(variable.trainable), ("saved", index))
+    made = bool(variable.trainable)
+    return Stored(name, type_, made and not frozen, ("saved", index), made and frozen)
 
 
 def _of_node(node: Any, trained: frozenset[str] | None) -> Stored:
@@ -82,12 +84,23 @@ def _trained(meta: Any) -> frozenset[str] | None:
     return frozenset(x.variable_name.partition(":")[0] for x in made)
 
 
-def _held(objects: Any) -> Iterator[int]:
+def _frozen(objects: Any) -> set[int]:
+    """The variables of the root's list that its list of trainable ones leaves out."""
+    found = {name: set(_held(objects, name)) for name in ("variables", "trainable_variables")}
+    return found["variables"] - found["trainable_variables"] if all(found.values()) else set()
+
+
+def _listed(objects: Any, name: str) -> int:
+    """The node of one of the root's lists; the root itself where it has none."""
+    children = objects.nodes[0].children
+    return next((x.node_id for x in children if x.local_name == name), 0)
+
+
+def _held(objects: Any, name: str = "variables") -> Iterator[int]:
     """The variables that belong to the root: those that it lists, else all that hang on it."""
     if not objects.nodes:
         return
-    listed = next((x.node_id for x in objects.nodes[0].children if x.local_name == "variables"), 0)
-    todo, seen = [listed], set()
+    todo, seen = [_listed(objects, name)], set()
     while todo:
         index = todo.pop()
         if index in seen or not 0 <= index < len(objects.nodes):
