@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,11 @@ def _read_operators(path: Path, text: str, wanted: Wanted) -> Reading:
 def _read_live(model: Any, wanted: Wanted) -> Reading:
     from costlens.frontends import keras_live
     from costlens.frontends.abstract import import_keras
+    from costlens.frontends.keras2_live import is_keras_2_model
     from costlens.frontends.tracers import witness_name
 
+    if is_keras_2_model(model):
+        return _read_keras_2(model, wanted)
     keras = import_keras()
     if not isinstance(model, keras.Model):
         raise InputError(
@@ -177,3 +181,12 @@ def _read_live(model: Any, wanted: Wanted) -> Reading:
     name, backend = graphs.graph.name, str(keras.backend.backend())
     source = Source(name, str(keras.__version__), backend, witness=witness_name(backend))
     return Reading(graphs.graph, source, graphs.traced, graphs.step)
+
+
+def _read_keras_2(model: Any, wanted: Wanted) -> Reading:
+    """A model of tf_keras, which runs on TensorFlow only."""
+    from costlens.frontends import keras2_live
+
+    graph = keras2_live.read(model, wanted)
+    version = str(sys.modules["tf_keras"].__version__)
+    return Reading(graph, Source(graph.name, version, "tensorflow"))

@@ -82,10 +82,10 @@ class Reader:
     def start(self, traced: Trace) -> None:
         """Find out what is needed, what captured tensors stand for, and which calls to open."""
         self.needs.add([x for x in leaves(traced.outputs) if symbolic(x)])
-        for key, (_, variable) in traced.variables.items():
-            self.leaf_of[key] = self.view.variable(variable)
         for outer, inner in traced.graph.captures:
             self.leaf_of[id(inner)] = _captured(outer)
+        for key, (_, variable) in traced.variables.items():
+            self.leaf_of[key] = self.view.variable(variable)
         self._by_graph(traced.frames, None)
         while self._open_escaped(traced):
             pass
