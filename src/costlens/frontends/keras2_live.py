@@ -147,8 +147,8 @@ def _inputs(model: Any, wanted: Wanted) -> tuple[ProgramInput, ...]:
         return tuple(
             ProgramInput(i, name, tuple(shape), dtype) for i, (name, (dtype, shape)) in given
         )
-    built = getattr(model, "_build_input_shape", None)
-    spec = getattr(model, "_saved_model_inputs_spec", None)
+    built: Any = getattr(model, "_build_input_shape", None)
+    spec: Any = getattr(model, "_saved_model_inputs_spec", None)
     sizes = only_shape(wanted.input_shape)
     if hasattr(spec, "shape"):
         return (ProgramInput(0, "input", tuple(spec.shape), str(spec.dtype.name)),)
