@@ -29,7 +29,8 @@ _CONTROL = {
 }
 _LISTS = ("TensorListFromTensor", "TensorListGetItem", "TensorListStack")
 _WRITES = ("TensorListSetItem", "TensorListPushBack")
-_ALONE = frozenset((*_CALLS, *_CONTROL, *_LISTS))
+_FIND = "LookupTableFindV2"
+_ALONE = frozenset((*_CALLS, *_CONTROL, *_LISTS, _FIND))
 """Operations that are imported one by one, for more is known of what they give."""
 
 _STALE = ("_output_shapes", "_class", "output_shapes")
@@ -146,7 +147,10 @@ class _Import:
                 self._call(node, tensors, place, call, deep)
                 continue
             (op,) = self._import([node], tensors, place, call)
-            if node.op in _LISTS:
+            if node.op == _FIND:
+                if op.inputs[2].shape.rank == 0:  # one value a key
+                    op.outputs[0].set_shape(op.inputs[1].shape)
+            elif node.op in _LISTS:
                 self._list(op)
             else:
                 self._control(node, op, deep)

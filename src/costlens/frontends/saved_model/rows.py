@@ -17,6 +17,7 @@ from typing import Any
 from costlens.frontends.layercall import (
     Group,
     Layer,
+    Opaque,
     Program,
     ProgramInput,
     Ref,
@@ -32,17 +33,23 @@ from costlens.ir.types import TensorType
 _VIEW = View(lambda x: x, lambda x: x, lambda x: x, lambda x: False, lambda x: False)
 """No layer was recorded, so none is ever described."""
 
+_TABLES = ("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2")
+
 _CONTRACTIONS = re.compile("Conv|MatMul|Einsum|While|GatherV2|ResourceGather")
 
 
 @dataclass(eq=False, slots=True)
 class _Scope:
-    """A name scope: whether operations are in it itself, what kinds, what is inside."""
+    """A name scope: whether operations are in it itself, what kinds, what is inside.
+
+    ``layers`` hold the variables that are read in it, ``names`` are those and what is around.
+    """
 
     direct: bool = False
     kinds: dict[str, None] = field(default_factory=dict)
     inside: dict[tuple[str, Any], _Scope] = field(default_factory=dict)
     layers: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
 
 
 def program_of(
@@ -61,6 +68,9 @@ def program_of(
     inputs = [reader.input(x) for x in made.inputs]
     found: list[tuple[Any, Step]] = []
     for op in made.graph.get_operations():
+        if op.type in _TABLES:
+            reader.leaf_of[id(op.outputs[0])] = Opaque("a table")
+            continue
         if id(op) in made.places and not all(id(x) in made.known for x in op.outputs):
             if op.type == "Identity" and not made.places[id(op)]:
                 reader.leaf_of[id(op.outputs[0])] = reader.leaf(op.inputs[0])
@@ -106,20 +116,21 @@ class _Grouping:
         self.names: dict[Place, str] = {}
         for op in operations:
             scope = self.root
-            layers = self._layers_read(op)
+            paths = self._layers_read(op)
             for part in made.places[id(op)]:
                 scope = scope.inside.setdefault(part, _Scope())
                 scope.kinds[str(op.type)] = None
-                scope.layers |= layers
+                scope.layers |= {path[-1] for path in paths}
+                scope.names |= {name for path in paths for name in path}
             scope.direct = True
         self.start = self._start()
         self.suffix = self._suffix()
 
-    def _layers_read(self, op: Any) -> set[str]:
-        """The names of the layers whose variables an operation reads."""
+    def _layers_read(self, op: Any) -> list[list[str]]:
+        """The paths of the layers whose variables an operation reads, as their names have them."""
         known = self.made.known
         read = [known[id(x)][1] for x in op.inputs if id(x) in known]
-        return {_parted(stored)[0].rpartition("/")[2] for stored in read} - {""}
+        return [path.split("/") for stored in read if (path := _parted(stored)[0])]
 
     def _start(self) -> Place:
         """The scopes of the model itself, which all else is in."""
@@ -127,7 +138,7 @@ class _Grouping:
         scope = self.root
         while not scope.direct and len(scope.inside) == 1:
             ((part, inner),) = scope.inside.items()
-            alone = not inner.direct and self._matches(part[0], inner.layers)
+            alone = (place or not inner.direct) and self._matches(part[0], inner.names)
             if alone or not any(each.direct for each in inner.inside.values()):
                 break
             place, scope = (*place, part), inner
@@ -146,7 +157,7 @@ class _Grouping:
         while todo:
             scope = todo.pop()
             for (name, _), inner in scope.inside.items():
-                match = self._matches(name, inner.layers)
+                match = self._matches(name, inner.names)
                 if match:
                     found[name.removeprefix(match)] += 1
                 todo.append(inner)
@@ -158,7 +169,7 @@ class _Grouping:
         if known is None:
             name = place[-1][0]
             plain = name.removesuffix(self.suffix) if self.suffix else name
-            known = self.names[place] = printable(self._matches(name, scope.layers) or plain)
+            known = self.names[place] = printable(self._matches(name, scope.names) or plain)
         return known
 
     def path(self, place: Place) -> list[tuple[Place, _Scope, bool]]:
