@@ -291,3 +291,56 @@ def test_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_without_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder"):
         costlens.analyze(str(tmp_path))
+
+
+# -- nothing is run ------------------------------------------------------------------------------
+
+
+def written(build: Callable[[Any], Any], tmp_path: Path) -> str:
+    """A SavedModel of one graph that no TensorFlow would make."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    v1, made = tf.compat.v1, saved_model_pb2.SavedModel()
+    meta = made.meta_graphs.add()
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, (None, 8), name="x")
+        y = build(x)
+        signature = meta.signature_def["serving_default"]
+        signature.inputs["x"].CopyFrom(v1.saved_model.build_tensor_info(x))
+        signature.outputs["y"].CopyFrom(v1.saved_model.build_tensor_info(y))
+    meta.graph_def.CopyFrom(graph.as_graph_def())
+    (tmp_path / "saved_model.pb").write_bytes(made.SerializeToString())
+    return str(tmp_path)
+
+
+def test_no_file_is_read(tmp_path: Path) -> None:
+    """TensorFlow works out what a size depends on, be it what a file holds."""
+    (tmp_path / "two").write_text("12")
+
+    def build(x: Any) -> Any:
+        length = tf.strings.length(tf.io.read_file(str(tmp_path / "two")))
+        return tf.reshape(x, tf.stack([length, -1]))
+
+    assert costlens.analyze(written(build, tmp_path)).coverage.unknown
+
+
+def test_nothing_large_is_made(tmp_path: Path) -> None:
+    """64 GiB of ones, filled or written down, of which only the sum matters."""
+
+    def filled(x: Any) -> Any:
+        return tf.reshape(x, tf.stack([tf.reduce_sum(tf.fill([1 << 34], 1)), -1]))
+
+    assert costlens.analyze(written(filled, tmp_path)).coverage.unknown
+
+    def stated(x: Any) -> Any:
+        return tf.matmul(x, tf.constant(1.0, shape=(8, 5)))
+
+    path = written(stated, tmp_path)
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    made = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model.pb").read_bytes())
+    for node in made.meta_graphs[0].graph_def.node:
+        if node.op == "Const":
+            node.attr["value"].tensor.tensor_shape.dim[1].size = 1 << 34
+    (tmp_path / "saved_model.pb").write_bytes(made.SerializeToString())
+    assert costlens.analyze(path).totals.macs == 8 << 34

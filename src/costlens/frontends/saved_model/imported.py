@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from costlens.errors import InputError
+from costlens.frontends.layercall import Constant
 from costlens.frontends.opfile.names import printable
+from costlens.frontends.saved_model.constants import ARITHMETIC, MOST, SHAPES
 from costlens.frontends.saved_model.variables import HANDLES, Variables
 from costlens.frontends.tf_static import trip_count
 from costlens.ir.types import TensorType
@@ -126,6 +128,7 @@ class _Import:
     library: Mapping[str, Any]
     variables: Variables
     count: int = 0
+    constants: set[int] = field(default_factory=set)
     calls: Callable[[], int] = field(default_factory=lambda: itertools.count().__next__)
     lists: dict[int, tuple[int | None, Any]] = field(default_factory=dict)
 
@@ -134,11 +137,17 @@ class _Import:
     ) -> None:
         """Import nodes in their order into the graph that is open; ``tensors`` by name grow."""
         waiting: list[Any] = []
+        written: set[str] = set()
         self.count += len(nodes)
         if self.count > _MOST_NODES or deep > _DEEPEST:
             raise InputError("its functions", "call each other too often to be read")
         for node in nodes:
-            if node.op not in _ALONE:
+            if node.op == "Const":
+                if self._large(node, tensors):
+                    continue
+                written.add(node.name)
+            constant = node.op not in _ALONE and self._is_constant(node, tensors, written)
+            if node.op not in _ALONE and not constant:
                 waiting.append(node)
                 continue
             self._import(waiting, tensors, place, call)
@@ -147,7 +156,9 @@ class _Import:
                 self._call(node, tensors, place, call, deep)
                 continue
             (op,) = self._import([node], tensors, place, call)
-            if node.op == _FIND:
+            if constant:
+                self._worked_out(node, op, tensors)
+            elif node.op == _FIND:
                 if op.inputs[2].shape.rank == 0:  # one value a key
                     op.outputs[0].set_shape(op.inputs[1].shape)
             elif node.op in _LISTS:
@@ -183,6 +194,51 @@ class _Import:
             self._note_variable(node, op, call)
             tensors.update((f"{node.name}:{i}", x) for i, x in enumerate(op.outputs))
         return list(operations)
+
+    def _is_constant(self, node: Any, tensors: Mapping[str, Any], written: set[str]) -> bool:
+        """Whether TensorFlow could work an operation out; constants ``written`` down need none."""
+        if node.op == "Const" or node.op.startswith("Placeholder"):
+            return False
+        if node.op in SHAPES:
+            return True
+        reads = [_whole(name) for name in node.input if not name.startswith("^")]
+        if not reads:
+            return not self.made.graph.op_def_for_type(node.op).is_stateful
+        return all(
+            name.partition(":")[0] in written or id(tensors.get(name)) in self.constants
+            for name in reads
+        )
+
+    def _worked_out(self, node: Any, op: Any, tensors: dict[str, Any]) -> None:
+        """Let TensorFlow work a constant out where that is small arithmetic, else cut it off."""
+        tf = importlib.import_module("tensorflow")
+        for index, x in enumerate(op.outputs):
+            size = x.shape.num_elements()
+            if x.dtype in (tf.variant, tf.resource):
+                continue
+            if node.op in ARITHMETIC and (node.op in SHAPES or (size is not None and size <= MOST)):
+                self.constants.add(id(x))
+                continue
+            tensors[f"{node.name}:{index}"] = self._cut(x.dtype, x.shape)
+
+    def _large(self, node: Any, tensors: dict[str, Any]) -> bool:
+        """Keep a large constant out, whose few bytes may stand for many."""
+        tf = importlib.import_module("tensorflow")
+        proto = node.attr["value"].tensor
+        shape = tf.TensorShape([axis.size for axis in proto.tensor_shape.dim])
+        if proto.tensor_shape.unknown_rank or (shape.num_elements() or 0) <= MOST:
+            return False
+        tensors[f"{node.name}:0"] = self._cut(tf.dtypes.as_dtype(proto.dtype), shape)
+        return True
+
+    def _cut(self, dtype: Any, shape: Any) -> Any:
+        """A placeholder for a constant whose numbers are not looked at."""
+        tf = importlib.import_module("tensorflow")
+        cut = tf.compat.v1.placeholder(dtype, shape)
+        if shape.is_fully_defined():
+            type_ = TensorType(tuple(shape), {"half": "float16"}.get(dtype.name, dtype.name))
+            self.made.known[id(cut)] = (cut, Constant(type_, ("cut", id(cut))))
+        return cut
 
     def _note_variable(self, node: Any, op: Any, call: Hashable) -> None:
         """Remember which variable an operation is, or reads."""

@@ -63,7 +63,8 @@ def program_of(
     reader = Reader(_VIEW)
     reader.needs.bodies.update(made.bodies)
     for key, (_, stored) in made.known.items():
-        reader.leaf_of[key] = replace(stored, name=_parted(stored)[1])
+        named = isinstance(stored, Stored)
+        reader.leaf_of[key] = replace(stored, name=_parted(stored)[1]) if named else stored
     reader.needs.add(made.outputs)
     inputs = [reader.input(x) for x in made.inputs]
     found: list[tuple[Any, Step]] = []
@@ -130,7 +131,8 @@ class _Grouping:
         """The paths of the layers whose variables an operation reads, as their names have them."""
         known = self.made.known
         read = [known[id(x)][1] for x in op.inputs if id(x) in known]
-        return [path.split("/") for stored in read if (path := _parted(stored)[0])]
+        paths = [_parted(stored)[0] for stored in read if isinstance(stored, Stored)]
+        return [path.split("/") for path in paths if path]
 
     def _start(self) -> Place:
         """The scopes of the model itself, which all else is in."""
