@@ -6,6 +6,8 @@ VENV := .venv
 OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# Keras 2, of the same release as TensorFlow; it asks for "tensorflow", which tensorflow-cpu stands in for.
+TF_MINOR := -c "import importlib.metadata as m; print(m.version('tensorflow-cpu').rpartition('.')[0])"
 DEMO_OUT := demo-report
 PYTEST_ARGS ?=
 
@@ -73,6 +75,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests and checks need into $(VENV)."
 	@$(BIN)/python $(PIP_INSTALL) -e '.[tensorflow-cpu,jax,dev]'
+	@$(BIN)/python $(PIP_INSTALL) --no-deps "tf_keras==$$($(BIN)/python $(TF_MINOR)).*"
 	@touch $@
 
 $(OLDEST)/bin/python:
@@ -81,4 +84,5 @@ $(OLDEST)/bin/python:
 $(OLDEST)/.installed: pyproject.toml tools/oldest.txt | $(OLDEST)/bin/python
 	@echo "Installing the oldest supported Keras and TensorFlow into $(OLDEST)."
 	@$(OLDEST)/bin/python $(PIP_INSTALL) -c tools/oldest.txt -e '.[tensorflow-cpu,test]'
+	@$(OLDEST)/bin/python $(PIP_INSTALL) --no-deps "tf_keras==$$($(OLDEST)/bin/python $(TF_MINOR)).*"
 	@touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def _source(request: Request, answer: Answer, listed: Listed) -> Source:
 
 def _read_saved(path: Path, text: str, wanted: Wanted) -> Reading:
     """A saved model, without Keras unless layers of the user's or a traced graph are wanted."""
-    if path.suffix.lower() in (".tflite", ".onnx"):
+    if path.suffix.lower() in (".tflite", ".onnx", ".pb") or path.is_dir():
         return _read_operators(path, text, wanted)
     from costlens.frontends.saved import open_saved
 
@@ -152,6 +153,10 @@ def _read_operators(path: Path, text: str, wanted: Wanted) -> Reading:
         from costlens.frontends.tflite_file import read_tflite
 
         return Reading(read_tflite(path, *sizes), Source(text, "", "tflite"))
+    if path.suffix.lower() != ".onnx":
+        from costlens.frontends.saved_model import read_saved_model
+
+        return Reading(read_saved_model(path, *sizes), Source(text, "", "tensorflow"))
     from costlens.frontends.onnx_file import read_onnx
 
     return Reading(read_onnx(path, *sizes), Source(text, "", "onnx"))
@@ -160,8 +165,11 @@ def _read_operators(path: Path, text: str, wanted: Wanted) -> Reading:
 def _read_live(model: Any, wanted: Wanted) -> Reading:
     from costlens.frontends import keras_live
     from costlens.frontends.abstract import import_keras
+    from costlens.frontends.keras2_live import is_keras_2_model
     from costlens.frontends.tracers import witness_name
 
+    if is_keras_2_model(model):
+        return _read_keras_2(model, wanted)
     keras = import_keras()
     if not isinstance(model, keras.Model):
         raise InputError(
@@ -173,3 +181,12 @@ def _read_live(model: Any, wanted: Wanted) -> Reading:
     name, backend = graphs.graph.name, str(keras.backend.backend())
     source = Source(name, str(keras.__version__), backend, witness=witness_name(backend))
     return Reading(graphs.graph, source, graphs.traced, graphs.step)
+
+
+def _read_keras_2(model: Any, wanted: Wanted) -> Reading:
+    """A model of tf_keras, which runs on TensorFlow only."""
+    from costlens.frontends import keras2_live
+
+    graph = keras2_live.read(model, wanted)
+    version = str(sys.modules["tf_keras"].__version__)
+    return Reading(graph, Source(graph.name, version, "tensorflow"))

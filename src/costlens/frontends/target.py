@@ -12,12 +12,9 @@ from typing import Any
 
 from costlens.errors import InputError
 
-_SAVED = (".keras", ".h5", ".hdf5", ".json", ".tflite", ".onnx")
-
-_LATER = {
-    ".pb": "SavedModels",
-}
-
+_SAVED = (".keras", ".h5", ".hdf5", ".json", ".tflite", ".onnx", ".pb")
+SAVED_MODEL = "saved_model.pb"
+"""What makes a folder a TensorFlow SavedModel."""
 
 SCRIPTS = (".py", ".ipynb")
 """Files that are run: scripts and notebooks."""
@@ -53,7 +50,9 @@ def parse_target(text: str) -> Target:
     suffix = Path(head).suffix.lower()
     there = os.path.exists(head)
     named = all(part.isidentifier() for part in head.split("."))
-    if suffix in (*SCRIPTS, *_SAVED, *_LATER) or "/" in head or (there and expression[0] is None):
+    if suffix in (*SCRIPTS, *_SAVED) or "/" in head or (there and expression[0] is None):
+        if os.path.isfile(os.path.join(head, SAVED_MODEL)):
+            return Target(text, None, None, saved=Path(head))
         if os.path.isdir(head):
             raise InputError(_short(head), "is a folder", "Pass a model.py in it.")
         if not there:
@@ -61,8 +60,7 @@ def parse_target(text: str) -> Target:
         if suffix in _SAVED:
             return Target(text, None, None, saved=Path(head))
         if suffix not in SCRIPTS:
-            what = f"{_LATER[suffix]} are not read yet" if suffix in _LATER else _NO_KIND
-            raise InputError(_short(head), what, "Pass a model.py or a .keras file.")
+            raise InputError(_short(head), _NO_KIND, "Pass a model.py or a .keras file.")
         return Target(text, Path(head), None, *expression)
     if expression[0] is None and named and "." in head:
         raise InputError(_short(text), "a module needs a name in it", f"Write {_short(head)}:name.")
@@ -88,7 +86,7 @@ def _split(text: str) -> tuple[str, Expression]:
         head, colon, tail = text.partition(f"{suffix}:")
         if colon:
             return head + suffix, _expression(text, tail)
-    if Path(text).suffix.lower() in (*SCRIPTS, *_SAVED, *_LATER) or os.path.exists(text):
+    if Path(text).suffix.lower() in (*SCRIPTS, *_SAVED) or os.path.exists(text):
         return text, (None, False, (), {})
     head, colon, tail = text.partition(":")
     return head, _expression(text, tail) if colon else (None, False, (), {})

@@ -54,7 +54,7 @@ class View:
 
 def program_of(traced: Trace, view: View, name: str, kind: str) -> Program:
     """The program of a traced call: its inputs in order, and whatever its outputs need."""
-    reader = _Reader(view)
+    reader = Reader(view)
     reader.start(traced)
     inputs = tuple(reader.input(x) for x in traced.inputs)
     frames = traced.frames
@@ -66,7 +66,7 @@ def program_of(traced: Trace, view: View, name: str, kind: str) -> Program:
 
 
 @dataclass(eq=False, slots=True)
-class _Reader:
+class Reader:
     """Numbers the tensors of a trace, and keeps what is known of them."""
 
     view: View
@@ -83,10 +83,10 @@ class _Reader:
     def start(self, traced: Trace) -> None:
         """Find out what is needed, what captured tensors stand for, and which calls to open."""
         self.needs.add([x for x in leaves(traced.outputs) if symbolic(x)])
-        for key, (_, variable) in traced.variables.items():
-            self.leaf_of[key] = self.view.variable(variable)
         for outer, inner in traced.graph.captures:
             self.leaf_of[id(inner)] = _captured(outer)
+        for key, (_, variable) in traced.variables.items():
+            self.leaf_of[key] = self.view.variable(variable)
         self._by_graph(traced.frames, None)
         while self._open_escaped(traced):
             pass
@@ -161,10 +161,10 @@ class _Reader:
         operations = self._listed(graph)
         here = [f for f in frames if f.graph is graph and f.stop <= stop]
         for frame in sorted(here, key=lambda f: f.start):
-            made.extend(self._operations(operations[start : frame.start]))
+            made.extend(self.operations(operations[start : frame.start]))
             made.extend(self._call(frame))
             start = max(start, frame.stop)
-        made.extend(self._operations(operations[start:stop]))
+        made.extend(self.operations(operations[start:stop]))
         return tuple(made)
 
     def _call(self, frame: Frame) -> Iterator[Step | Group]:
@@ -194,7 +194,7 @@ class _Reader:
                 derived = derived._original_op
             at = place[id(derived)] if derived is not None else -1
             around = _around(frames, traced.graph, at)
-            for step in self._operations([op]):
+            for step in self.operations([op]):
                 made.append(self._nested(step, around))
         return tuple(made)
 
@@ -206,7 +206,7 @@ class _Reader:
             made = Group(layer, (made,), (), container, call)
         return made
 
-    def _operations(self, operations: Sequence[Any]) -> Iterator[Step]:
+    def operations(self, operations: Sequence[Any]) -> Iterator[Step]:
         for op in operations:
             if id(op) in self.needs.ops and op.type not in _SILENT:
                 if all(isinstance(self.leaf(x), Known) for x in op.outputs):

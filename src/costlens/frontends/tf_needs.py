@@ -20,6 +20,9 @@ _CALLS = frozenset(
     "StatelessCase".split()
 )
 
+_BY_SHAPE = frozenset("OnesLike Rank Shape Size ZerosLike".split())
+"""Operations that ask of their operand only how large it is."""
+
 
 @dataclass(eq=False, slots=True)
 class Needs:
@@ -70,7 +73,7 @@ class Needs:
         """Whether an operation needs its operand: a function, only where it reads it."""
         graphs = self.functions(op)
         if not graphs:
-            return True
+            return op.type not in _BY_SHAPE or not _sized(op.inputs[index])
         place = index - _offset(op)
         return place < 0 or any(
             id(graph.inputs[place]) in self.tensors for graph in graphs.values()
@@ -93,7 +96,8 @@ class Needs:
         if id(op) not in self.ops:
             self.ops.add(id(op))
             self.kept.append(op)
-            self._todo.extend(op.inputs if not graphs else op.inputs[: _offset(op)])
+            own = op.inputs[: _offset(op)] if graphs else op.inputs
+            self._todo.extend(x for i, x in enumerate(own) if graphs or self.takes(op, i))
 
     def _call(self, op: Any, graphs: Mapping[str, Any]) -> None:
         """Register a call the first time that it is met."""
@@ -118,6 +122,11 @@ class Needs:
         self._todo.append(op.inputs[index + _offset(op)])
         if key in ("body", "cond"):  # what a turn reads, the turn before hands on
             self._todo.append(self.functions(op)["body"].outputs[index])
+
+
+def _sized(tensor: Any) -> bool:
+    """Whether the graph says how large a tensor is; a list of tensors is none."""
+    return bool(tensor.shape.is_fully_defined()) and tensor.dtype.name != "variant"
 
 
 def _offset(op: Any) -> int:

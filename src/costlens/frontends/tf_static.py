@@ -60,7 +60,7 @@ def _turns(loop: Any, condition: Any, body: Any, test: Any) -> int | None:
         left, right = right, left
     if not isinstance(left, int):
         return None
-    first, step = static(loop.inputs[left]), _step(body, left)
+    first, step = static(loop.inputs[left]), _step(loop, body, left)
     limit = right
     if isinstance(right, int):
         limit = _number(loop.inputs[right]) if _carried(body, right) else None
@@ -77,10 +77,13 @@ def _number(tensor: Any) -> Any:
     if op.type not in ("While", "StatelessWhile"):
         return static(tensor)
     index = _source(tensor).value_index
-    condition, body = (op.graph._get_function(op.get_attr(x).name).graph for x in ("cond", "body"))
+    found = [op.graph._get_function(op.get_attr(name).name) for name in ("cond", "body")]
+    if not all(hasattr(function, "graph") for function in found):  # only defined, or not here
+        return None
+    condition, body = (function.graph for function in found)
     if _carried(body, index):
         return _number(op.inputs[index])
-    first, step = static(op.inputs[index]), _step(body, index)
+    first, step = static(op.inputs[index]), _step(op, body, index)
     turns = trip_count(op, condition, body)
     if first is None or step is None or turns is None:
         return None
@@ -101,15 +104,18 @@ def _carried(body: Any, index: int) -> bool:
     return _source(body.outputs[index]) is body.inputs[index]
 
 
-def _step(body: Any, index: int) -> int | None:
+def _step(loop: Any, body: Any, index: int) -> int | None:
     """By how much a loop's body counts a variable up."""
     op = _source(body.outputs[index]).op
     if op.type not in ("AddV2", "Add"):
         return None
     sides = [_place(x, body) for x in op.inputs]
-    if isinstance(sides[1], int):
+    if isinstance(sides[1], int) and sides[0] != index:
         sides.reverse()
-    if sides[0] != index or not isinstance(sides[1], np.ndarray) or sides[1].size != 1:
+    by = sides[1]
+    if isinstance(by, int) and by != index and _carried(body, by):
+        by = static(loop.inputs[by])
+    if sides[0] != index or not isinstance(by, np.ndarray) or by.size != 1:
         return None
-    step = int(sides[1].reshape(()))
+    step = int(by.reshape(()))
     return step if step > 0 else None

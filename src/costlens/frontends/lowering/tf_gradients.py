@@ -140,7 +140,8 @@ def _zeros(b: Builder, call: LayerCall) -> Tree:
     """``ZerosLike``, of a list too."""
     if isinstance(call.args[0], Listed):
         return Listed()
-    return b.fill(tensor(b, call.args[0]).shape, dtype_of(call), "zeros")
+    shape = out(call).shape if call.args[0] is None else tensor(b, call.args[0]).shape
+    return b.fill(shape, dtype_of(call), "zeros")
 
 
 OPS: Mapping[str, Lowering] = {

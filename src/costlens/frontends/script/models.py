@@ -107,7 +107,8 @@ class Seen:
 
     def is_own(self, model: Any) -> bool:
         """Whether a model's ``call`` is the user's own, so that only a call builds it."""
-        return function_of(model) is None and not isinstance(model, self.keras.Sequential)
+        own = function_of(model) is None and not isinstance(model, self.keras.Sequential)
+        return own and not getattr(model, "_is_graph_network", False)
 
     def unbuilt(self, model: Any) -> bool:
         """Whether a model waits for data to be built."""

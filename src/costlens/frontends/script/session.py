@@ -19,6 +19,7 @@ from costlens.frontends.script import (
     arguments,
     datasets,
     disk,
+    legacy,
     modules,
     named,
     outside,
@@ -56,7 +57,8 @@ class Loaded:
 
 def answer(request: Request, folder: Path | None = None) -> Answer:
     """Run a TARGET and read its models; ``folder`` takes what the script writes."""
-    from costlens.frontends import keras_live
+    from costlens.frontends import keras2_live, keras_live
+    from costlens.frontends.keras2_live import is_keras_2_model
 
     said: dict[str, None] = {}
 
@@ -68,7 +70,11 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
     for i in picked:
         each = loaded.models[i]
         try:
-            made = keras_live.read(each.model, _at_data(each, wanted, said), each.inputs)
+            sizes = _at_data(each, wanted, said)
+            if is_keras_2_model(each.model):
+                made = keras_live.Graphs(keras2_live.read(each.model, sizes))
+            else:
+                made = keras_live.read(each.model, sizes, each.inputs)
             graphs = (made.graph, made.traced, made.step)
             params = sum(weight.params for weight in made.graph.weights.values())
             listed[i] = Listed(each.target, each.line, params, *graphs)
@@ -77,9 +83,10 @@ def answer(request: Request, folder: Path | None = None) -> Answer:
             listed[i] = Listed(each.target, each.line, each.params, problem=str(error))
     if len(failures) == len(picked):
         raise _in_context(failures[0], loaded, len(picked))
-    keras = import_keras()
-    warnings = (*loaded.warnings, *said)
-    return Answer(tuple(listed), warnings, str(keras.__version__), str(keras.backend.backend()))
+    old = legacy.keras_2(target.path)
+    keras = old or import_keras()
+    backend = "tensorflow" if old else str(keras.backend.backend())
+    return Answer(tuple(listed), (*loaded.warnings, *said), str(keras.__version__), backend)
 
 
 def _at_data(each: Found, wanted: Wanted, said: dict[str, None]) -> Wanted:
@@ -127,6 +134,7 @@ def load(
             keras = stack.enter_context(abstract_keras())
             stack.enter_context(beside(_folders(target)[:1], guard, log))
         guard.parts = (keras.layers.Layer, keras.KerasTensor)
+        keras = legacy.keras_2(target.path) or keras
         seen = Seen(keras, log, guard)
         stack.enter_context(_stood_in(keras, guard, log, seen, running, folder))
         listed = _found(target, seen, input_shape, running)
@@ -227,11 +235,16 @@ def _stood_in(
         stack.callback(standin.told(log))
         finder = modules.stand_in_modules(guard, log, patches)
         stack.callback(modules.forget, finder)
-        spellings.old_spellings(keras, log, patches)
+        old = keras.__name__ == "tf_keras"
+        if not old:
+            spellings.old_spellings(keras, log, patches)
         seen.watch(patches)
-        training.stand_in(keras, guard, seen, patches)
+        if old:
+            legacy.stand_in(keras, guard, seen, patches)
+        else:
+            training.stand_in(keras, guard, seen, patches)
+            guard.prepare(tfops.WORDS, lambda: tfops.wrapped_ops(keras, log, patches))
         guard.prepare(datasets.WORDS, lambda: datasets.stand_in(keras, log, finder, patches))
-        guard.prepare(tfops.WORDS, lambda: tfops.wrapped_ops(keras, log, patches))
         arguments.fill_in(log, patches)
         disk.nothing_written(folder, patches)
         outside.cut_off(log, patches)
