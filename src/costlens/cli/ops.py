@@ -78,7 +78,10 @@ def covered() -> Document:
             Section(
                 "TensorFlow's operations, in traced models", (Paragraph("{}.", (names("tf:"),)),)
             ),
-            Section("Not read from configs: traced where there is something to trace, else unknown", (Table(pair, absent),)),
+            Section(
+                "Not read from configs: traced where they can be",
+                (Table(pair, absent),),
+            ),
             Section("Blocks built on 1×1 convolutions", (Table(family, blocks),)),
             Section("Roles of 1×1 convolutions", (Table(titles, roles),)),
             Section("Ops of the graph", (ops,)),

@@ -210,7 +210,9 @@ class _Reader:
         self.layers: dict[int, Layer] = {}
         self.live: dict[Hashable, Any] = {}
 
-    def program(self, model: Any) -> Program:
+    def program(self, model: Any, inner: bool = False) -> Program:
+        """The program of a model; an ``inner`` one is called with any batch, whatever it was
+        built with."""
         function = function_of(model)
         if function is None:
             raise InputError(
@@ -232,6 +234,7 @@ class _Reader:
             )
             for x in function._inputs
         )
+        fixed = {x.shape[0] for x in inputs if x.shape} - {None} if inner else set()
         steps, called = [], set()
         for depth in sorted(function._nodes_by_depth, reverse=True):
             for node in function._nodes_by_depth[depth]:
@@ -241,7 +244,7 @@ class _Reader:
                 args = map_leaves(leaf, _plain(node.arguments.args))
                 kwargs = map_leaves(leaf, _plain(node.arguments.kwargs))
                 made = tuple(numbers.setdefault(id(x), len(numbers)) for x in node.outputs)
-                expected = tuple((tuple(x.shape), _dtype(x)) for x in node.outputs)
+                expected = tuple((_without(fixed, x.shape), _dtype(x)) for x in node.outputs)
                 steps.append(Step(self.layer(node.operation), args, kwargs, made, expected))
         outputs = map_leaves(leaf, _plain(function._outputs_struct))
         held = _uncalled(model, called | {id(function)})
@@ -259,12 +262,18 @@ class _Reader:
         cls = type(operation)
         if function_of_layer(operation):
             key = f"layer:{cls.__name__}"
-            return Layer(key, name, {}, identity, program=self.program(operation))
+            return Layer(key, name, {}, identity, program=self.program(operation, inner=True))
         key, reason = _builtin_key(cls)
         stored = _stored(operation)
         config, problem = _config(operation)
         config = {**config, **_sublayers(operation)}
         return Layer(key, name, config, identity, stored, None, reason or problem)
+
+
+def _without(batches: set[int | None], shape: Any) -> tuple[int | None, ...]:
+    """A shape, its first size left open where it is one of these batches."""
+    sizes = tuple(shape)
+    return (None, *sizes[1:]) if sizes and sizes[0] in batches else sizes
 
 
 def function_of_layer(operation: Any) -> bool:
@@ -422,7 +431,7 @@ def leaf_of(value: Any, numbers: Mapping[int, int] = MappingProxyType({})) -> An
         if all(isinstance(n, int) for n in shape):
             return Constant(TensorType(shape, _dtype(value)), id(value))
     if inspect.isclass(value) or callable(value):
-        return Opaque(getattr(value, "__name__", type(value).__name__))
+        return Opaque(getattr(value, "__name__", type(value).__name__), value)
     return Opaque(type(value).__name__)
 
 

@@ -89,7 +89,9 @@ def _given(leaf: Any) -> Any:
     if isinstance(leaf, Tensor):
         return leaf.type
     if isinstance(leaf, Opaque):
-        raise Unreadable(f"it is given {leaf.what}")
+        if leaf.value is None:
+            raise Unreadable(f"it is given {leaf.what}")
+        return leaf.value
     return leaf
 
 

@@ -58,9 +58,13 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A leaf that cannot be described without running it: a callable, a foreign object."""
+    """A leaf that cannot be described without running it: a callable, a foreign object.
+
+    ``value`` is the object itself, where there is one, for whoever traces the call.
+    """
 
     what: str
+    value: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

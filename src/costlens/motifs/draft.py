@@ -79,6 +79,8 @@ class Draft:
         taps = self._taps(model.kernel if model and kernel is None else kernel, len(axes))
         dilation = (model.dilation if model and kernel is None else ()) or (1,) * len(axes)
         strides = (strides_of(at) if strides is None else strides) or (1,) * len(axes)
+        if not len(strides) == len(dilation) == len(taps) == len(axes):
+            raise NoFit("its windows are those of another map")
         padding = tuple(
             _pads(self.type(x).shape[axis], *rest)
             for axis, *rest in zip(axes, out, taps, strides, dilation, strict=True)

@@ -10,6 +10,7 @@ import keras
 import pytest
 from keras import layers
 
+from costlens.cost.registry import price
 from costlens.errors import InputError
 from costlens.ir.graph import Graph
 from tests.oracles.traced import traced_macs
@@ -467,23 +468,27 @@ class _Cell(layers.Layer):
 
 
 @pytest.mark.parametrize(
-    ("cell", "reason"),
+    ("cell", "per_step"),
     [
-        (lambda: _Cell(4), "_Cell"),
-        (lambda: [layers.LSTMCell(5), _Cell(4)], "_Cell"),
-        (lambda: _Cell(4, object()), "config"),
+        (lambda: _Cell(4), 4 * WIDE),
+        (lambda: [layers.LSTMCell(5), _Cell(4)], 4 * 5 * (WIDE + 5) + 4 * 5),
+        (lambda: _Cell(4, object()), 4 * WIDE),
     ],
 )
-def test_a_users_cell_is_unknown_and_its_parameters_count(cell: Any, reason: str) -> None:
+def test_a_users_cell_is_traced_and_its_parameters_count(cell: Any, per_step: int) -> None:
     def build(x: Any) -> Any:
         y = layers.RNN(cell(), return_state=True, return_sequences=True)(layers.Masking()(x))
         return layers.LSTM(2)(y[0])
 
     model = model_of(build)
     graph = graph_of(model, batch=BATCH)
-    (unknown,) = [node for node in graph.nodes if node.op == "unknown"]
-    assert unknown.origin.kind == "RNN"
-    assert reason in unknown.attrs["reason"]
+    assert not [node for node in graph.nodes if node.op == "unknown"]
+    macs = sum(
+        cost.macs
+        for node, cost in zip(graph.nodes, price(graph), strict=True)
+        if node.origin.kind == "RNN"
+    )
+    assert macs == BATCH * STEPS * per_step
     assert params_of(graph) == model.count_params()
 
 

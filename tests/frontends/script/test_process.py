@@ -24,6 +24,7 @@ from costlens.frontends.script.request import (
     read_request,
     request_text,
 )
+from costlens.frontends.sizes import Wanted
 from tests.ir.graphs import Draft
 
 SCRIPT = """
@@ -36,11 +37,15 @@ raise ValueError("no")
 
 def test_a_request_and_an_answer_come_back_as_they_were() -> None:
     running = Running(("--data", "x y"), True, 3.5)
-    request = Request("m.py", True, 2, {"a": [3, 4]}, {"text": 5}, running)
+    wanted = Wanted(2, {"a": [3, 4]}, {"text": 5}, {"a": ["int32", [2, 3]]}, verify=True)
+    request = Request("m.py", True, wanted, running)
     assert read_request(request_text(request)) == request
     draft = Draft()
     graph = draft.graph(draft.node("unary", (draft.input((2, 3)),), "relu", fn="relu"))
-    models = (Listed("m.py:a", 3, 10**20, graph), Listed("m.py:b", None, 0, None, "it is not read"))
+    models = (
+        Listed("m.py:a", 3, 10**20, graph, None, graph),
+        Listed("m.py:b", None, 0, problem="it is not read"),
+    )
     answer = Answer(models, ("m.py:1: skipped.",), "3.15.1", "tensorflow")
     assert read_answer(answer_text(answer)) == answer
 
@@ -59,7 +64,7 @@ def test_a_process_of_its_own(
     monkeypatch.chdir(tmp_path)
     Path("m.py").write_text(SCRIPT)
     Path("beside.py").write_text("UNITS = 3\n")
-    answer = process.ask(Request("m.py", batch=5))
+    answer = process.ask(Request("m.py", wanted=Wanted(batch=5)))
     (model,) = answer.models
     assert (model.target, model.line, model.params) == ("m.py:net", 4, 15)
     assert model.graph is not None

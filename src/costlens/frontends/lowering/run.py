@@ -289,6 +289,8 @@ class _Runner:
             assert b.row is not None
             b.row.left = list(call.layer.stored or ())
             made = self.program(program, call.tensors)
+            if self.checked and _disagreement(call, made):
+                raise  # Keras declares another shape, which the rest of the model is built on
             b.claim_all()
             return made
 
@@ -396,25 +398,17 @@ class _Runner:
         return _complete(call.expected, batch) if call.expected else None
 
     def _check(self, call: LayerCall, origin: Origin, made: Tree, left: list[str]) -> None:
-        found = [x for x in leaves(made) if isinstance(x, Tensor)]
         if left:
             raise LoweringError(
                 origin.layer,
                 f"{origin.kind} holds weights that reading it does not use ({', '.join(left)})",
                 "Please report this model.",
             )
-        if not self.checked:
-            return
-        for x, (shape, dtype) in zip(found, _declared(call), strict=False):
-            same = len(shape) == x.rank and all(
-                n is None or n == m for n, m in zip(shape, x.shape, strict=True)
+        told = _disagreement(call, made) if self.checked else ""
+        if told:
+            raise LoweringError(
+                origin.layer, f"{origin.kind} is read as {told}", "Please report this model."
             )
-            if not same or dtype != x.dtype:
-                raise LoweringError(
-                    origin.layer,
-                    f"{origin.kind} is read as {x.type}, and Keras says {dtype}{list(shape)}",
-                    "Please report this model.",
-                )
 
     def uncalled(self, program: Program, scope: tuple[str, ...]) -> None:
         """Layers that a model holds and never calls still hold parameters."""
@@ -449,6 +443,18 @@ def _complete(
 def _open(tree: Tree) -> str | None:
     """Why a tensor among the arguments has no known size; None where all have one."""
     return next((x.reason for x in leaves(tree) if isinstance(x, Open)), None)
+
+
+def _disagreement(call: LayerCall, made: Tree) -> str:
+    """What a call gives against what Keras declares of it; empty where they agree."""
+    found = [x for x in leaves(made) if isinstance(x, Tensor)]
+    for x, (shape, dtype) in zip(found, _declared(call), strict=False):
+        same = len(shape) == x.rank and all(
+            n is None or n == m for n, m in zip(shape, x.shape, strict=True)
+        )
+        if not same or dtype != x.dtype:
+            return f"{x.type}, and Keras says {dtype}{list(shape)}"
+    return ""
 
 
 def _declared(call: LayerCall) -> Sequence[tuple[PartialShape, str]]:

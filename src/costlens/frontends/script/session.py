@@ -57,36 +57,48 @@ class Loaded:
 
 def answer(request: Request, folder: Path | None = None) -> Answer:
     """Run a TARGET and read its models; ``folder`` takes what the script writes."""
-    from costlens.frontends import keras2_live, keras_live
-    from costlens.frontends.keras2_live import is_keras_2_model
-
     said: dict[str, None] = {}
 
     wanted, target = request.wanted, parse_target(request.target)
     loaded = load(target, wanted.input_shape, request.everything, request.running, folder)
-    listed = [Listed(f.target, f.line, f.params) for f in loaded.models]
-    picked = range(len(listed)) if request.everything else range(1)
-    failures = []
-    for i in picked:
-        each = loaded.models[i]
+    read: list[Listed] = []
+    failures: list[tuple[Found, CostlensError]] = []
+    for each in loaded.models:
+        wanted_too = request.everything or not read or not any(m.graph for m in read)
+        if not wanted_too or (failures and not request.everything and not _part(each, failures)):
+            read.append(Listed(each.target, each.line, each.params))
+            continue
         try:
-            sizes = _at_data(each, wanted, said)
-            if is_keras_2_model(each.model):
-                made = keras_live.Graphs(keras2_live.read(each.model, sizes))
-            else:
-                made = keras_live.read(each.model, sizes, each.inputs)
-            graphs = (made.graph, made.traced, made.step)
-            params = sum(weight.params for weight in made.graph.weights.values())
-            listed[i] = Listed(each.target, each.line, params, *graphs)
+            read.append(_read(each, _at_data(each, wanted, said)))
         except CostlensError as error:
-            failures.append(error)
-            listed[i] = Listed(each.target, each.line, each.params, problem=str(error))
-    if len(failures) == len(picked):
-        raise _in_context(failures[0], loaded, len(picked))
+            failures.append((each, error))
+            read.append(Listed(each.target, each.line, each.params, problem=str(error)))
+    if not any(listed.graph for listed in read):
+        raise _in_context(failures[0][1], loaded, len(failures))
+    read.sort(key=lambda listed: listed.graph is None)
     old = legacy.keras_2(target.path)
     keras = old or import_keras()
     backend = "tensorflow" if old else str(keras.backend.backend())
-    return Answer(tuple(listed), (*loaded.warnings, *said), str(keras.__version__), backend)
+    return Answer(tuple(read), (*loaded.warnings, *said), str(keras.__version__), backend)
+
+
+def _read(each: Found, wanted: Wanted) -> Listed:
+    from costlens.frontends import keras2_live, keras_live
+
+    if keras2_live.is_keras_2_model(each.model):
+        made = keras_live.Graphs(keras2_live.read(each.model, wanted))
+    else:
+        made = keras_live.read(each.model, wanted, each.inputs)
+    params = sum(weight.params for weight in made.graph.weights.values())
+    return Listed(each.target, each.line, params, made.graph, made.traced, made.step)
+
+
+def _part(each: Found, failures: Sequence[tuple[Found, CostlensError]]) -> bool:
+    """Whether a model is part of one that could not be called, for which it may stand."""
+    own = {id(weight) for weight in each.model.weights}
+    return bool(own) and any(
+        own <= {id(weight) for weight in whole.model.weights} for whole, _ in failures
+    )
 
 
 def _at_data(each: Found, wanted: Wanted, said: dict[str, None]) -> Wanted:
