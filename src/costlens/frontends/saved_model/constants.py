@@ -15,10 +15,10 @@ ARITHMETIC = SHAPES | frozenset(
     "ExpandDims Fill Floor FloorDiv FloorMod Gather GatherNd GatherV2 Greater GreaterEqual "
     "Identity IdentityN InvertPermutation LeftShift Less LessEqual LinSpace ListDiff Log "
     "LogicalAnd LogicalNot LogicalOr MatrixBandPart Max Maximum Mean Min Minimum Mod Mul Neg "
-    "NotEqual OneHot OnesLike Pack Pad PadV2 Pow PreventGradient Prod Range RealDiv Reciprocal Reshape ReverseV2 "
-    "RightShift Round Rsqrt Select SelectV2 Sigmoid Sign Sin Slice Split SplitV Sqrt Square "
-    "Squeeze StopGradient StridedSlice Sub Sum Tanh Tile Transpose TruncateDiv TruncateMod Unpack "
-    "ZerosLike".split()
+    "NotEqual OneHot OnesLike Pack Pad PadV2 Pow PreventGradient Prod Range RealDiv Reciprocal "
+    "Reshape ReverseV2 RightShift Round Rsqrt Select SelectV2 Sigmoid Sign Sin Slice Split "
+    "SplitV Sqrt Square Squeeze StopGradient StridedSlice Sub Sum Tanh Tile Transpose TruncateDiv TruncateMod "
+    "Unpack ZerosLike".split()
 )
 
 MOST = 1 << 16
