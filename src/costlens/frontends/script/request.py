@@ -72,7 +72,8 @@ def read_request(text: str) -> Request:
     data = json.loads(text)
     running = data.pop("running")
     arguments = tuple(running.pop("arguments"))
-    wanted = Wanted(**data.pop("wanted"))
+    asked = data.pop("wanted")
+    wanted = Wanted(**{**asked, "imports": tuple(asked["imports"])})
     return Request(**data, wanted=wanted, running=Running(arguments, **running))
 
 
