@@ -312,6 +312,14 @@ def write_sheets() -> None:
     sheet.write("operators_old")
 
 
+def without_traces(model: Any) -> Any:
+    """The model without the places in source files that the exporter notes at every node."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del part.metadata_props[:]
+    return model
+
+
 def export(module: Any, inputs: tuple[Any, ...], name: str, dynamo: bool, **more: Any) -> None:
     """One module through one of torch's exporters."""
     import torch
@@ -320,6 +328,7 @@ def export(module: Any, inputs: tuple[Any, ...], name: str, dynamo: bool, **more
     path = HERE / f"{name}{'_dynamo' if dynamo else ''}.onnx"
     with torch.no_grad():
         torch.onnx.export(module, inputs, path, dynamo=dynamo, verbose=False, **more)
+    onnx.save(without_traces(onnx.load(path)), path)
 
 
 def write_keras() -> None:
