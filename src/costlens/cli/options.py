@@ -33,7 +33,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str) -> NoReturn:
-        raise BadUsage(f"{message}. See '{self.prog} --help'.")
+        hint = f"See '{self.prog} --help'."
+        if message.startswith("unrecognized arguments: -"):
+            hint += " A script's own arguments follow --: costlens analyze train.py -- --width 64."
+        raise BadUsage(f"{message}. {hint}")
 
 
 def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
@@ -168,9 +171,8 @@ def _input(text: str) -> tuple[str, tuple[str, tuple[int, ...]]]:
     name, _, rest = text.rpartition("=")
     dtype, colon, shape = rest.rpartition(":")
     if not colon or dtype not in ITEMSIZE:
-        raise InputError(
-            "--input", f"{text!r} is not NAME=DTYPE:SHAPE", "Write it as tokens=int32:1,128."
-        )
+        what = f"{dtype!r} is no dtype" if colon else f"{text!r} is not NAME=DTYPE:SHAPE"
+        raise InputError("--input", what, "Write it as tokens=int32:1,128.")
     return name, (dtype, _numbers("--input", shape))
 
 

@@ -80,6 +80,8 @@ def _classes(config: Any) -> Iterator[str]:
 def _run(file: str) -> Mapping[str, Any]:
     """The classes and functions of a file of the user's, which is run, by name."""
     path = Path(file)
+    if not path.exists():
+        raise InputError(f"--import {file}", "no such file", "Check the path.")
     if path.suffix != ".py" or not path.is_file():
         raise InputError("--import", f"{file} is no Python file", "Pass the .py of your layers.")
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -143,8 +144,8 @@ def own_layers(model: Any) -> Iterator[Layer]:
 
 
 def _failed(where: str, what: str, error: Exception) -> InputError:
-    text = " ".join(str(error).split())
-    text = text.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    text = re.sub(r"(\x1b|\\x1b)\[[0-9;]*m|\\n", " ", str(error))
+    text = " ".join(text.partition("Arguments received by")[0].split())
     return InputError(
         where,
         f"{what} cannot be called on these inputs: {type(error).__name__}: {text[:300]}",

@@ -54,7 +54,8 @@ def parse_target(text: str) -> Target:
         if os.path.isfile(os.path.join(head, SAVED_MODEL)):
             return Target(text, None, None, saved=Path(head))
         if os.path.isdir(head):
-            raise InputError(_short(head), "is a folder", "Pass a model.py in it.")
+            what = f"is a folder, and no SavedModel: it has no {SAVED_MODEL}"
+            raise InputError(_short(head), what, "Pass a model.py in it.")
         if not there:
             raise InputError(_short(head), "no such file", "Check the path.")
         if suffix in _SAVED:

@@ -285,7 +285,9 @@ def _coverage(study: Results) -> tuple[Paragraph | Table, ...]:
         f"{units.plural(found.calls, 'op call')}: {found.counted:,} counted, {found.zero:,} "
         f"without arithmetic, {len(found.unknown):,} unknown."
     )
-    if found.complete:
+    if found.complete and study.source.warnings:
+        line += " Every figure is exact for the model as it was read, which may rest on the notes."
+    elif found.complete:
         line += " Every figure is exact."
     blocks: list[Paragraph | Table] = [Paragraph(line)]
     if found.unknown:

@@ -164,7 +164,14 @@ class _Loop:
             self.started = time.monotonic()
             return False
         trains = self.guard.trained > self.trained
-        return (trains and self.rounds >= 2) or time.monotonic() - self.started > _LOOP_SECONDS
+        if trains and self.rounds >= 2:
+            return True
+        waits = time.monotonic() - self.started > _LOOP_SECONDS
+        if waits:
+            self.guard.log.say(
+                "a loop that makes no layer is ended here; the script goes on after it"
+            )
+        return waits
 
 
 class _Entering:
