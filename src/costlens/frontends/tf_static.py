@@ -43,7 +43,20 @@ def _tests(tensor: Any) -> list[Any]:
     op = _source(tensor).op
     if op.type == "LogicalAnd":
         return [test for x in op.inputs for test in _tests(x)]
+    if op.type == "LogicalOr":
+        possible = [x for x in op.inputs if not _never(x)]
+        if len(possible) == 1:
+            return _tests(possible[0])
     return [op]
+
+
+def _never(tensor: Any) -> bool:
+    """Whether a condition, or a part of one that ``and`` joins, is known to be false."""
+    op = _source(tensor).op
+    if op.type == "LogicalAnd":
+        return any(map(_never, op.inputs))
+    value = static(tensor)
+    return value is not None and not value.any()
 
 
 def _source(tensor: Any) -> Any:
@@ -60,12 +73,14 @@ def _turns(loop: Any, condition: Any, body: Any, test: Any) -> int | None:
         left, right = right, left
     if not isinstance(left, int):
         return None
-    first, step = static(loop.inputs[left]), _step(body, left)
+    first, step = static(loop.inputs[left]), _step(loop, body, left)
     limit = right
     if isinstance(right, int):
         limit = _number(loop.inputs[right]) if _carried(body, right) else None
     if first is None or step is None or limit is None or first.size != 1 or limit.size != 1:
         return None
+    if first.dtype.kind not in "iu" or limit.dtype.kind not in "iu":
+        return None  # what a sum of fractions comes to depends on rounding
     span = int(limit.reshape(())) - int(first.reshape(())) + test.type.endswith("Equal")
     turns: int = -(-span // step)
     return max(0, turns)
@@ -80,7 +95,7 @@ def _number(tensor: Any) -> Any:
     condition, body = (op.graph._get_function(op.get_attr(x).name).graph for x in ("cond", "body"))
     if _carried(body, index):
         return _number(op.inputs[index])
-    first, step = static(op.inputs[index]), _step(body, index)
+    first, step = static(op.inputs[index]), _step(op, body, index)
     turns = trip_count(op, condition, body)
     if first is None or step is None or turns is None:
         return None
@@ -101,15 +116,19 @@ def _carried(body: Any, index: int) -> bool:
     return _source(body.outputs[index]) is body.inputs[index]
 
 
-def _step(body: Any, index: int) -> int | None:
+def _step(loop: Any, body: Any, index: int) -> int | None:
     """By how much a loop's body counts a variable up."""
     op = _source(body.outputs[index]).op
     if op.type not in ("AddV2", "Add"):
         return None
     sides = [_place(x, body) for x in op.inputs]
-    if isinstance(sides[1], int):
-        sides.reverse()
-    if sides[0] != index or not isinstance(sides[1], np.ndarray) or sides[1].size != 1:
+    mine = [isinstance(side, int) and side == index for side in sides]
+    if sum(mine) != 1:
         return None
-    step = int(sides[1].reshape(()))
+    by = sides[mine.index(False)]
+    if isinstance(by, int):
+        by = _number(loop.inputs[by]) if _carried(body, by) else None
+    if by is None or by.size != 1 or by.dtype.kind not in "iu":
+        return None
+    step = int(by.reshape(()))
     return step if step > 0 else None
