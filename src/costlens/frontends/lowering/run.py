@@ -176,7 +176,8 @@ class _Runner:
     def _traced(self, step: Step, values: dict[int, Tree]) -> None:
         """An operation of a traced graph; what is not read of it is unknown, and nothing else."""
         b = self.b
-        passed = isinstance(step.layer.config, dict)  # its functions, and no attributes
+        # of TensorFlow's operations, those that call functions hold these and no attributes
+        passed = step.layer.key[:3] == "tf:" and isinstance(step.layer.config, dict)
         args = self._bound(step.args, values, traced=True, passed=passed)
         call = LayerCall(step.layer, args, {}, step.expected)
         start, before = len(b.nodes), _open(args)
