@@ -6,6 +6,7 @@ import importlib
 import math
 import os
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from costlens.errors import InputError
+
+_ONE_AT_A_TIME = threading.RLock()
+"""What is replaced in Keras is replaced for all threads."""
 
 _NOTHING = ("load_weights", "save", "save_weights", "export")
 
@@ -64,6 +68,11 @@ def abstract_keras() -> Iterator[Any]:
     that a later unrelated layer would initialise, so the list is cleared on leaving. Keras
     numbers the names that it makes up from the start here, as in a process of its own.
     """
+    with _ONE_AT_A_TIME:
+        yield from _abstract()
+
+
+def _abstract() -> Iterator[Any]:
     keras = import_keras()
     file_utils = importlib.import_module("keras.src.utils.file_utils")
     global_state = importlib.import_module("keras.src.backend.common.global_state")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,12 @@ def _parameters(model: Any) -> list[str]:
     ]
 
 
+def _only_named(model: Any) -> list[str]:
+    """What a call takes by name only."""
+    found = inspect.signature(model.call).parameters.items()
+    return [n for n, p in found if p.kind is p.KEYWORD_ONLY and n not in _FLAGS]
+
+
 _FLAGS = ("training", "mask")
 
 
@@ -66,7 +72,7 @@ def _call(
 ) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
     if wanted.inputs is not None:
         specs = {name: Spec(tuple(shape), dtype) for name, (dtype, shape) in wanted.inputs.items()}
-        return _named(specs, parameters)
+        return _named(specs, (*parameters, *_only_named(model)))
     if given is not None:
         return (_as_given(given),), {}
     built = _as_called(model) or _as_declared(model) or _as_built(model, parameters)
@@ -108,7 +114,7 @@ def _as_given(tree: Tree) -> Tree:
         case (tuple() | list() as shape, str() as dtype):
             return Spec((None, *shape[1:]) if shape else (), dtype)
         case tuple():
-            return tuple(map(_as_given, tree))
+            return _like(tree, map(_as_given, tree))
         case list():
             return list(map(_as_given, tree))
     return tree
@@ -136,7 +142,7 @@ def _specs(tree: Any) -> Tree:
     if isinstance(tree, Mapping):
         return {key: _specs(value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return type(tree)([_specs(value) for value in tree])
+        return _like(tree, map(_specs, tree))
     if hasattr(tree, "shape") and hasattr(tree, "dtype"):
         return Spec(tuple(tree.shape), str(getattr(tree.dtype, "name", tree.dtype)))
     return tree
@@ -151,8 +157,15 @@ def _as_built(
         return None
     trees = {key.removesuffix("_shape"): _shapes(value) for key, value in shapes.items()}
     if len(trees) == 1:
-        return tuple(trees.values()), {}
+        return None if _required(model) > 1 else (tuple(trees.values()), {})
     return (), {key: value for key, value in trees.items() if key in parameters}
+
+
+def _required(model: Any) -> int:
+    """How many arguments a model's call cannot do without."""
+    parameters = inspect.signature(model.call).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds and p.default is p.empty for p in parameters)
 
 
 def _shapes(tree: Any) -> Tree:
@@ -161,7 +174,7 @@ def _shapes(tree: Any) -> Tree:
     if isinstance(tree, (list, tuple)):
         if all(n is None or isinstance(n, int) for n in tree):
             return Spec(tuple(tree))
-        return type(tree)([_shapes(value) for value in tree])
+        return _like(tree, map(_shapes, tree))
     return tree
 
 
@@ -196,6 +209,11 @@ def _fill(tree: Tree, left: Any) -> Tree:
     if isinstance(tree, Mapping):
         made = {key: _fill(tree[key], left) for key in sorted(tree)}
         return {key: made[key] for key in tree}
-    if isinstance(tree, tuple):
-        return tuple([_fill(item, left) for item in tree])
-    return [_fill(item, left) for item in tree] if isinstance(tree, list) else tree
+    if isinstance(tree, (list, tuple)):
+        return _like(tree, [_fill(item, left) for item in tree])
+    return tree
+
+
+def _like(tree: Any, items: Iterable[Tree]) -> Any:
+    """Items in a sequence of the same class; a named tuple is made of its fields."""
+    return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)

@@ -13,7 +13,7 @@ import numpy as np
 from costlens.errors import InputError, LoweringError
 from costlens.frontends.abstract import abstract_keras, left_initialised
 from costlens.frontends.keras_inputs import ModelCall, settle_call
-from costlens.frontends.keras_open import mode, opener, traced_model
+from costlens.frontends.keras_open import is_model, mode, opener, traced_model
 from costlens.frontends.layercall import (
     Constant,
     Layer,
@@ -85,12 +85,14 @@ def read(model: Any, wanted: Wanted = AS_IT_IS, given: Tree = None) -> Graphs:
     where a size stays open and LoweringError where a layer disagrees with Keras about itself.
     """
     model = _built(model, wanted.input_shape)
-    graphs = Graphs(
-        _read(model, wanted, given),
-        _traced(model, wanted, given, False) if wanted.verify else None,
-        _traced(model, wanted, given, True) if wanted.training else None,
-    )
-    note = left_initialised(model)
+    try:
+        graphs = Graphs(
+            _read(model, wanted, given),
+            _traced(model, wanted, given, False) if wanted.verify else None,
+            _traced(model, wanted, given, True) if wanted.training else None,
+        )
+    finally:
+        note = left_initialised(model)
     if not note:
         return graphs
     return replace(graphs, graph=replace(graphs.graph, notes=(*graphs.graph.notes, note)))
@@ -146,7 +148,13 @@ def _call_of(model: Any, reader: _Reader, wanted: Wanted, given: Tree) -> ModelC
     if function is None:
         return settle_call(model, wanted, given)
     declared = reader.program(model).inputs
-    types, _ = settle(declared, wanted.batch, wanted.input_shape)
+    types, resized = settle(declared, wanted.batch, wanted.input_shape)
+    if resized:
+        raise InputError(
+            str(model.name),
+            "it fixes its input size, and --verify and --training trace it at its own",
+            "Leave out the flag that differs, or build the model at that size.",
+        )
     return ModelCall((_packed(function, types),), {}, tuple(x.name for x in declared))
 
 
@@ -198,8 +206,14 @@ def _built(model: Any, input_shape: InputShape) -> Any:
             "Pass --input-shape with the shape of one input, or start it with keras.Input(shape).",
         )
     with abstract_keras():
-        copy = keras.models.clone_model(model)
-        copy.build((None, *sizes))
+        try:
+            copy = keras.models.clone_model(model)
+            copy.build((None, *sizes))
+        except Exception as error:  # whatever a layer of the user's raises
+            text = " ".join(str(error).split())
+            what = f"it cannot be built: {type(error).__name__}: {text[:300]}"
+            fix = "Start it with keras.Input(shape), or build it."
+            raise InputError(str(model.name), what, fix) from error
     return copy
 
 
@@ -267,7 +281,9 @@ class _Reader:
         stored = _stored(operation)
         config, problem = _config(operation)
         config = {**config, **_sublayers(operation)}
-        return Layer(key, name, config, identity, stored, None, reason or problem)
+        return Layer(
+            key, name, config, identity, stored, None, reason or problem, is_model(operation)
+        )
 
 
 def _without(batches: set[int | None], shape: Any) -> tuple[int | None, ...]:
@@ -410,7 +426,8 @@ def _flatten(operation: Any) -> Sequence[Any]:
 def _plain(tree: Any) -> Tree:
     """Keras's tracked containers as plain lists, tuples and dicts."""
     if isinstance(tree, tuple):
-        return tuple(_plain(item) for item in tree)
+        items = [_plain(item) for item in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
     if isinstance(tree, list):
         return [_plain(item) for item in tree]
     if isinstance(tree, Mapping):

@@ -75,7 +75,8 @@ def opener(
         except Exception as error:  # whatever the user's call raises
             raise Unreadable(_failed(call.layer.kind, "it", error).what) from error
         view = View(describe, leaf, held_by(model), readable, is_model)
-        return tracing.program_of(traced, view, call.layer.name, call.layer.kind)
+        program = tracing.program_of(traced, view, call.layer.name, call.layer.kind)
+        return replace(program, uncalled=tuple(own_layers(layer)) if is_model(layer) else ())
 
     return opened
 

@@ -8,6 +8,7 @@ operations that each call of a layer made (names are made unique and so are ambi
 from __future__ import annotations
 
 import importlib
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def _trace(
     # at the root, a name may not begin with an underscore, as that of a private class does
     with graph.as_default(), graph.name_scope("call"):
         given, named = map_leaves(placeholder, args), map_leaves(placeholder, kwargs)
-        with _recorded(convert) as frames, _variables(graph) as variables, _quiet():
+        with _recorded(convert) as frames, _variables(graph) as variables, _anew(), _quiet():
             outputs = call(*given, **named)
         forward = graph.version
         if backward:
@@ -106,6 +107,28 @@ def _gradients(outputs: Tree, variables: Mapping[int, tuple[Any, Any]]) -> list[
     trained = [value for value, variable in variables.values() if variable.trainable]
     found = tf.gradients(made, trained)
     return [getattr(x, "values", x) for x in found if x is not None]
+
+
+@contextmanager
+def _anew() -> Iterator[None]:
+    """Inside, a ``tf.function`` is traced anew: what it has cached reads other variables, and
+    what it would cache reads placeholders."""
+    import tensorflow as tf
+
+    kind = type(tf.function(lambda: None))
+    original, thread = kind.__call__, threading.get_ident()
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        anew = self
+        if type(self) is kind and threading.get_ident() == thread:
+            anew = tf.function(self.python_function, autograph=self._autograph)
+        return original(anew, *args, **kwargs)
+
+    kind.__call__ = call
+    try:
+        yield
+    finally:
+        kind.__call__ = original
 
 
 @contextmanager
@@ -150,11 +173,14 @@ def _recorded(convert: bool) -> Iterator[list[Frame]]:
     import tensorflow as tf
 
     operation = importlib.import_module("keras.src.ops.operation").Operation
+    thread = threading.get_ident()
     roots: list[Frame] = []
     open_frames: list[Frame] = []
 
     def recording(original: Callable[..., Any]) -> Callable[..., Any]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != thread:
+                return original(self, *args, **kwargs)
             inner = open_frames and open_frames[-1].layer is self  # Layer calls Operation's
             if inner or any(isinstance(x, keras.KerasTensor) for x in leaves((args, kwargs))):
                 return original(self, *args, **kwargs)
@@ -162,13 +188,15 @@ def _recorded(convert: bool) -> Iterator[list[Frame]]:
             frame = Frame(self, args, kwargs, graph, graph.version, -1)
             (open_frames[-1].inside if open_frames else roots).append(frame)
             open_frames.append(frame)
-            _build_by_calling(self)
+            waiting = _build_by_calling(self)
             try:
                 with _converted(self, convert):
                     frame.outputs = original(self, *args, **kwargs)
             finally:
                 open_frames.pop()
                 frame.stop = graph.version
+            if waiting:
+                _built(self, (*args, *kwargs.values()))
             return frame.outputs
 
         return call
@@ -182,15 +210,28 @@ def _recorded(convert: bool) -> Iterator[list[Frame]]:
         layer.__call__, operation.__call__ = originals
 
 
-def _build_by_calling(layer: Any) -> None:
+def _built(layer: Any, given: Tree) -> None:
+    """What Keras remembers of a build, by which a model is built anew when it is loaded."""
+    shapes = (map_leaves(lambda x: tuple(x.shape), x) for x in given if _tensors(x))
+    layer.build(next(shapes, None))
+
+
+def _tensors(tree: Tree) -> bool:
+    found = list(leaves(tree))
+    return bool(found) and all(hasattr(x, "shape") for x in found)
+
+
+def _build_by_calling(layer: Any) -> bool:
     """Spare a layer without a ``build`` Keras's trial call, which only builds what is inside.
 
     The call that is being traced does the same, and each level of nesting would trace all
-    levels below once more.
+    levels below once more. Whether it was spared.
     """
     waiting = not getattr(layer, "built", True)
-    if waiting and _is_own(layer) and getattr(layer.build, "_is_default", False):
-        layer.built = True
+    if not waiting or not _is_own(layer) or not getattr(layer.build, "_is_default", False):
+        return False
+    layer.built = True
+    return True
 
 
 def _is_own(layer: Any) -> bool:

@@ -89,7 +89,7 @@ class Layer:
 
     ``key`` is ``layer:Dense`` or ``op:Add`` for Keras's own classes and ``custom:Name`` for
     others. ``stored`` is None where only a config is known. ``unreadable`` says why a layer is
-    not lowered, whatever its class.
+    not lowered, whatever its class, and ``container`` that it is a model, whose layers are rows.
     """
 
     key: str
@@ -99,6 +99,7 @@ class Layer:
     stored: tuple[Stored, ...] | None = None
     program: Program | None = None
     unreadable: str = ""
+    container: bool = False
 
     @property
     def kind(self) -> str:
@@ -234,7 +235,8 @@ def leaves(tree: Tree) -> Iterator[Any]:
 def map_leaves(fn: Callable[[Any], Any], tree: Tree) -> Tree:
     """The same tree with every leaf replaced, met in the order of ``leaves``."""
     if isinstance(tree, tuple):
-        return tuple([map_leaves(fn, item) for item in tree])
+        items = [map_leaves(fn, item) for item in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
     if isinstance(tree, list):
         return [map_leaves(fn, item) for item in tree]
     if isinstance(tree, Mapping):

@@ -43,7 +43,20 @@ def _tests(tensor: Any) -> list[Any]:
     op = _source(tensor).op
     if op.type == "LogicalAnd":
         return [test for x in op.inputs for test in _tests(x)]
+    if op.type == "LogicalOr":
+        possible = [x for x in op.inputs if not _never(x)]
+        if len(possible) == 1:
+            return _tests(possible[0])
     return [op]
+
+
+def _never(tensor: Any) -> bool:
+    """Whether a condition, or a part of one that ``and`` joins, is known to be false."""
+    op = _source(tensor).op
+    if op.type == "LogicalAnd":
+        return any(map(_never, op.inputs))
+    value = static(tensor)
+    return value is not None and not value.any()
 
 
 def _source(tensor: Any) -> Any:
@@ -66,6 +79,8 @@ def _turns(loop: Any, condition: Any, body: Any, test: Any) -> int | None:
         limit = _number(loop.inputs[right]) if _carried(body, right) else None
     if first is None or step is None or limit is None or first.size != 1 or limit.size != 1:
         return None
+    if first.dtype.kind not in "iu" or limit.dtype.kind not in "iu":
+        return None  # what a sum of fractions comes to depends on rounding
     span = int(limit.reshape(())) - int(first.reshape(())) + test.type.endswith("Equal")
     turns: int = -(-span // step)
     return max(0, turns)
@@ -110,12 +125,13 @@ def _step(loop: Any, body: Any, index: int) -> int | None:
     if op.type not in ("AddV2", "Add"):
         return None
     sides = [_place(x, body) for x in op.inputs]
-    if isinstance(sides[1], int) and sides[0] != index:
-        sides.reverse()
-    by = sides[1]
-    if isinstance(by, int) and by != index and _carried(body, by):
-        by = static(loop.inputs[by])
-    if sides[0] != index or not isinstance(by, np.ndarray) or by.size != 1:
+    mine = [isinstance(side, int) and side == index for side in sides]
+    if sum(mine) != 1:
+        return None
+    by = sides[mine.index(False)]
+    if isinstance(by, int):
+        by = _number(loop.inputs[by]) if _carried(body, by) else None
+    if by is None or by.size != 1 or by.dtype.kind not in "iu":
         return None
     step = int(by.reshape(()))
     return step if step > 0 else None

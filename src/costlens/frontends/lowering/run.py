@@ -62,6 +62,8 @@ def lower(
     with b.container(Layer(f"layer:{program.kind}", program.name, {}, ("model", program.name))):
         outputs = runner.program(program, inputs)
     runner.uncalled(program, ())
+    for opened, scope in runner.models:
+        runner.uncalled(opened, scope)
     for path in sorted(b.unused_dims):
         raise InputError(f"--dim {path}", "no layer of this path leaves a length open")
     return b.graph(inputs, [x for x in leaves(outputs) if isinstance(x, Tensor)])
@@ -79,6 +81,7 @@ class _Runner:
     ) -> None:
         self.b, self.table, self.checked, self.opener = b, table, checked, opener
         self.calls = 0
+        self.models: list[tuple[Program, tuple[str, ...]]] = []
         b.dispatch, b.run, b.opens = self._inside, self._body, opener is not None
 
     def program(self, program: Program, inputs: Sequence[Tensor]) -> Tree:
@@ -94,15 +97,21 @@ class _Runner:
         self._steps(program.steps, values)
         return self._bound(program.outputs, values, traced=True)
 
-    def _bound(self, tree: Tree, values: Mapping[int, Tree], traced: bool = False) -> Tree:
-        """The tree with what its references stand for; a traced operation sees known numbers."""
+    def _bound(
+        self, tree: Tree, values: Mapping[int, Tree], traced: bool = False, passed: bool = False
+    ) -> Tree:
+        """The tree with what its references stand for; a traced operation sees known numbers.
+
+        What is ``passed`` on to a function is not read yet: a weight is its reader's.
+        """
 
         def bind(leaf: Any) -> Any:
             if isinstance(leaf, Ref):
                 leaf = values[leaf.value]
-                return leaf if traced else self._whole(leaf)
+                if not isinstance(leaf, Stored):
+                    return leaf if traced else self._whole(leaf)
             if isinstance(leaf, Stored):
-                return self.b.held(leaf)
+                return leaf if passed else self.b.held(leaf)
             if isinstance(leaf, Known) and not traced:
                 leaf = Constant(leaf.type, leaf.key)
             return self.b.constant(leaf) if isinstance(leaf, Constant) else leaf
@@ -167,7 +176,9 @@ class _Runner:
     def _traced(self, step: Step, values: dict[int, Tree]) -> None:
         """An operation of a traced graph; what is not read of it is unknown, and nothing else."""
         b = self.b
-        args = self._bound(step.args, values, traced=True)
+        # of TensorFlow's operations, those that call functions hold these and no attributes
+        passed = step.layer.key[:3] == "tf:" and isinstance(step.layer.config, dict)
+        args = self._bound(step.args, values, traced=True, passed=passed)
         call = LayerCall(step.layer, args, {}, step.expected)
         start, before = len(b.nodes), _open(args)
         try:
@@ -234,7 +245,23 @@ class _Runner:
         if self.b.row is not None:
             with self.b.scoped(layer.name):
                 return self._part(LayerCall(layer, args, kwargs, expected))
-        return self._row(LayerCall(layer, args, kwargs, expected))
+        call = LayerCall(layer, args, kwargs, expected)
+        program = self._own_model(call)
+        if program is None:
+            return self._row(call)
+        with self.b.container(layer, layer.name):
+            self.models.append((program, self.b.scope))
+            return self.program(program, call.tensors)
+
+    def _own_model(self, call: LayerCall) -> Program | None:
+        """What a model does whose call is its own; None where it is none, or cannot be traced."""
+        layer = call.layer
+        if not layer.container or self.opener is None or _open((call.args, call.kwargs)):
+            return None
+        try:
+            return None if layer.key in self.table else self.opener(call)
+        except Unreadable:
+            return None
 
     def _inside(self, layer: Layer, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> Tree:
         """A wrapped layer: part of the row that is open."""

@@ -39,6 +39,9 @@ def _called(b: Builder, call: LayerCall) -> Tree:
 def _branches(b: Builder, call: LayerCall) -> Tree:
     """The costlier branch counts; the others run no times. Said in a note."""
     names = [key for key in call.config if key != "turns"]
+    taken = _taken(call, names)
+    if taken is not None:
+        return [_led_out(b, x) for x in _run(b, call.config[taken], call.args[1:])]
     tried = []
     for name in names:
         start = len(b.nodes)
@@ -53,6 +56,17 @@ def _branches(b: Builder, call: LayerCall) -> Tree:
         f"{b.origin.layer}: of the {len(names)} branches of a condition the costliest is counted."
     )
     return [_led_out(b, x) for x in tried[most][2]]
+
+
+def _taken(call: LayerCall, names: Sequence[str]) -> str | None:
+    """The branch that is taken, where what decides is known."""
+    decides = call.args[0]
+    if not isinstance(decides, Known):
+        return None
+    (value,) = decides.ints
+    if "then_branch" in names:
+        return "then_branch" if value else "else_branch"
+    return names[value if 0 <= value < len(names) else -1]
 
 
 def _led_out(b: Builder, x: Any) -> Any:
