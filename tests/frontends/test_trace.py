@@ -7,6 +7,7 @@ on TensorFlow's graph by a counter that shares nothing with the reader.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -441,3 +442,99 @@ def test_another_counter_agrees(build: Callable[[], Any]) -> None:
     model = build_abstractly(build)
     found = costlens.analyze(model, input_shape=shape)
     assert found.totals.macs == traced_macs(model, shape).macs
+
+
+# -- the user's own objects ------------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable("costlens_tests")
+class Saved(keras.Model):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(3)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+def test_a_model_that_reading_has_built_can_be_saved(tmp_path: Path) -> None:
+    model = Saved()
+    costlens.analyze(model, input_shape=(4,))
+    x = np.ones((2, 4), "float32")
+    model.save(tmp_path / "m.keras")
+    assert np.array_equal(keras.saving.load_model(tmp_path / "m.keras")(x), model(x))
+
+
+class Decorated(keras.Model):
+    def __init__(self) -> None:
+        super().__init__(name="decorated")
+        self.dense = layers.Dense(3, name="dense")
+
+    @tf.function
+    def call(self, x: Any) -> Any:
+        return self.dense(self.dense(x)[:, :3])
+
+
+def test_a_call_that_is_a_tf_function_is_traced_anew() -> None:
+    model = Decorated()
+    found = [costlens.analyze(model, input_shape=(3,), verify=True, training=True) for _ in "ab"]
+    assert found[0].totals == found[1].totals
+    assert macs(found[0]) == {"dense": 18} and found[0].totals.training_macs == (2 + 3) * 9
+    assert found[0].verification is not None and found[0].verification.agrees
+    assert model(np.ones((2, 3), "float32")).shape == (2, 3)
+
+
+def test_a_subclass_inside_a_functional_model_is_a_container() -> None:
+    def build() -> Any:
+        x = keras.Input((8, 8, 3))
+        return keras.Model(x, Head(name="inner")(layers.Conv2D(4, 1, name="conv")(x)))
+
+    found = study(build)
+    assert macs(found) == {"conv": 64 * 12, "inner/dense": 8}
+
+
+def test_a_layer_that_only_a_loop_calls_owns_its_weights() -> None:
+    class Turns(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="turns")
+            self.dense = layers.Dense(4, name="dense")
+
+        def call(self, x: Any) -> Any:
+            return tf.while_loop(lambda i, _: i < 5, lambda i, y: (i + 1, self.dense(y)), (0, x))[1]
+
+    found = study(Turns, input_shape=(4,))
+    assert {row.path: row.params for row in found.layers if row.params} == {"dense": 20}
+    assert macs(found) == {"dense": 5 * 16}
+
+
+def test_a_counter_of_floats_is_no_count() -> None:
+    class Floats(keras.Model):
+        def call(self, x: Any) -> Any:
+            return tf.while_loop(
+                lambda t, _: t < 2.5, lambda t, y: (t + 1.0, tf.matmul(y, y)), (0.0, x)
+            )[1]
+
+    found = costlens.analyze(build_abstractly(Floats), input_shape=(3,), batch=3)
+    assert "macs" in found.totals.at_least
+
+
+def test_a_branch_that_is_known_is_the_one_that_counts() -> None:
+    class Known(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="known")
+            self.small, self.large = layers.Dense(2, name="small"), layers.Dense(9, name="large")
+
+        def call(self, x: Any) -> Any:
+            few = tf.shape(x)[0] < 5
+            return tf.cond(few, lambda: self.small(x)[:, :1], lambda: self.large(x)[:, :1])
+
+    assert macs(study(Known, input_shape=(3,), batch=2)) == {"small": 12}
+    assert macs(study(Known, input_shape=(3,), batch=7)) == {"large": 7 * 27}
+
+
+def test_verifying_at_another_size_than_a_model_fixes_is_refused() -> None:
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, layers.Conv2D(2, 3)(x))
+    with pytest.raises(InputError, match="it fixes its input size"):
+        costlens.analyze(model, input_shape=(6, 6, 3), verify=True)
+    assert costlens.analyze(model, input_shape=(6, 6, 3)).totals.macs == 16 * 9 * 6
