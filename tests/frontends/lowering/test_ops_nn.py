@@ -326,17 +326,20 @@ def _symbolic(one: Case) -> bool:
 @pytest.mark.parametrize("one", list(filter(_symbolic, present(CALLABLES))), ids=str)
 def test_callables_are_the_tracers(one: Case) -> None:
     """Additions by hand: each function adds once per element that it is given; its derivative
-    is another addition. Keras cannot call a model whose while_loop has a list of one variable.
+    is another addition. Keras cannot call a model whose while_loop has a list of one variable,
+    and Keras 3.8 none with an associative_scan.
     """
     read = graph(one)
+    unknown = [node.attrs["reason"] for node in read.nodes if node.op == "unknown"]
+    if one.name in ("while_loop", "associative_scan") and unknown:
+        assert len(unknown) == 1 and "cannot be called" in unknown[0]
+        return
+    assert unknown == []
     added = sum(cost.adds for cost in price(read))
     assert added == {
-        "map": 4 * 3, "scan": 4 * 3, "cond": 0, "switch": 6, "while_loop": 0, "fori_loop": 3 * 6,
+        "map": 4 * 3, "scan": 4 * 3, "cond": 0, "switch": 6, "while_loop": 6, "fori_loop": 3 * 6,
         "vectorized_map": 6, "associative_scan": 3, "jvp": 2 * 6,
     }[one.name]  # fmt: skip
-    unknown = [node.attrs["reason"] for node in read.nodes if node.op == "unknown"]
-    assert all("cannot be called" in reason for reason in unknown)
-    assert len(unknown) == (one.name == "while_loop")
 
 
 def test_gated_linear_unit_halves_an_axis() -> None:

@@ -250,10 +250,13 @@ def ranked(
     def order(each: Found) -> tuple[int, int]:
         return -each.params, -last[id(each)]
 
+    def whole_first(each: Found) -> tuple[int, int, int]:
+        return -each.params, -len(_parts(each.model)), -last[id(each)]
+
     outer = sorted((c for c in candidates if leads(c.model, seen) and not contained(c)), key=order)
     if not everything and len(outer) > 1 and outer[0].params == outer[1].params:
         _tell_apart(target, outer, last, bool(seen.guard.trained or seen.log.said()))
-    rest = sorted((c for c in candidates if not any(c is o for o in outer)), key=order)
+    rest = sorted((c for c in candidates if not any(c is o for o in outer)), key=whole_first)
     return (*outer, *rest)
 
 
