@@ -24,12 +24,13 @@ from costlens.frontends.layercall import (
     map_leaves,
 )
 from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
+from costlens.frontends.lowering.declared import complete, disagreement
 from costlens.frontends.lowering.masks import NO_AUTOCAST, PASSES_MASK
 from costlens.frontends.lowering.not_lowered import NOT_LOWERED
 from costlens.frontends.lowering.policy import read_policy
 from costlens.frontends.lowering.tf_common import Index, Spread, tensor
 from costlens.ir.graph import Graph, Origin
-from costlens.ir.types import ITEMSIZE, TensorType, is_float
+from costlens.ir.types import TensorType, is_float
 
 _MAX_CALLS = 50_000
 
@@ -188,7 +189,7 @@ class _Runner:
             made = fn(b, call)
         except Unreadable as reason:
             del b.nodes[start:]
-            made = self._given_up(call, str(reason), _complete(step.expected, ()), [])
+            made = self._given_up(call, str(reason), complete(step.expected, ()), [])
         made = made if isinstance(made, (list, tuple)) else [made] * len(step.outputs)
         values.update(zip(step.outputs, made, strict=False))
         return
@@ -316,7 +317,7 @@ class _Runner:
             assert b.row is not None
             b.row.left = list(call.layer.stored or ())
             made = self.program(program, call.tensors)
-            if self.checked and _disagreement(call, made):
+            if self.checked and disagreement(call, made):
                 raise  # Keras declares another shape, which the rest of the model is built on
             b.claim_all()
             return made
@@ -422,7 +423,7 @@ class _Runner:
                 "Build the model at that size, or leave its fixed sizes as they are.",
             )
         batch = next((x.shape[:1] for x in call.tensors if x.rank), ())
-        return _complete(call.expected, batch) if call.expected else None
+        return complete(call.expected, batch) if call.expected else None
 
     def _check(self, call: LayerCall, origin: Origin, made: Tree, left: list[str]) -> None:
         if left:
@@ -431,7 +432,7 @@ class _Runner:
                 f"{origin.kind} holds weights that reading it does not use ({', '.join(left)})",
                 "Please report this model.",
             )
-        told = _disagreement(call, made) if self.checked else ""
+        told = disagreement(call, made) if self.checked else ""
         if told:
             raise LoweringError(
                 origin.layer, f"{origin.kind} is read as {told}", "Please report this model."
@@ -454,53 +455,9 @@ def _traced_name(layer: Layer) -> str:
     return f"{_TRACED_BY[layer.key.partition(':')[0]]}'s {layer.kind}"
 
 
-def _complete(
-    expected: Sequence[tuple[PartialShape, str]], batch: Sequence[int]
-) -> list[TensorType] | None:
-    """Declared types, an open batch filled in; None where another size is open."""
-    types = []
-    for shape, dtype in expected:
-        sizes = [*batch, *shape[1:]] if batch and shape and shape[0] is None else list(shape)
-        if None in sizes or dtype not in ITEMSIZE:  # a list of tensors has no size of its own
-            return None
-        types.append(TensorType(tuple(n or 0 for n in sizes), dtype))
-    return types
-
-
 def _open(tree: Tree) -> str | None:
     """Why a tensor among the arguments has no known size; None where all have one."""
     return next((x.reason for x in leaves(tree) if isinstance(x, Open)), None)
-
-
-def _disagreement(call: LayerCall, made: Tree) -> str:
-    """What a call gives against what Keras declares of it; empty where they agree."""
-    found = [x for x in leaves(made) if isinstance(x, Tensor)]
-    for x, (shape, dtype) in zip(found, _declared(call), strict=False):
-        same = len(shape) == x.rank and all(
-            n is None or n == m for n, m in zip(shape, x.shape, strict=True)
-        )
-        if not same or dtype != x.dtype:
-            return f"{x.type}, and Keras says {dtype}{list(shape)}"
-    return ""
-
-
-def _declared(call: LayerCall) -> Sequence[tuple[PartialShape, str]]:
-    """Keras's own output types, less what Keras declares otherwise than it computes.
-
-    Multi-head attention's scores are declared as (B, N, T, T), whatever they run over;
-    EinsumDense turns the axes that an ellipsis stands for around; an elementwise merge with a
-    constant of batch 1 is declared to have that batch.
-    """
-    if call.layer.kind == "MultiHeadAttention":
-        return call.expected[:1]
-    if call.layer.kind == "EinsumDense" and "..." in str(call.config.get("equation")):
-        return [((None,) * len(shape), dtype) for shape, dtype in call.expected]
-    if call.layer.kind in _MERGES and any(shape[:1] == (1,) for shape, _ in call.expected):
-        return [((None, *shape[1:]), dtype) for shape, dtype in call.expected]
-    return call.expected
-
-
-_MERGES = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
 
 
 def _inputs(program: Program, args: Sequence[Tree], kwargs: Mapping[str, Tree]) -> list[Tensor]:
