@@ -42,7 +42,7 @@ def refused(costlens: Costlens, tmp_path: Path) -> Refused:
         ("net", "net: no such file, and no package.module:name. Pass model.py, model.py:name or "
          "keras.applications:MobileNetV2."),
         ("", "no such file, and no package.module:name."),
-        (".", ".: is a folder. Pass a model.py in it."),
+        (".", ".: is a folder, and no SavedModel"),
         ("net.py:nosuch", "net.py: it has no nosuch. Try: net.py:net, net.py:build."),
         ("net.py:ne", "net.py: it has no ne. Try: net.py:net, net.py:build."),
         ("net.py:net.nothing", "net.py: it has no net.nothing."),
