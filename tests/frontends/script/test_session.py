@@ -100,6 +100,15 @@ def test_a_main_guard_is_run_only_where_nothing_else_makes_a_model() -> None:
     assert sys.modules["__main__"].__dict__.get("net") is None
 
 
+def test_what_could_be_typed_names_models_of_functions_too() -> None:
+    source = GUARD.replace("    ", "    main()\n").join(["def main():\n    " + dense("net", 2), ""])
+    source += "\n"
+    with pytest.raises(InputError, match=r"it has no other\. Try: m\.py:main\.net"):
+        models(source, "m.py:other")
+    with pytest.raises(InputError, match=r"no model is made in line 77\. Try: m\.py:main\.net"):
+        models(source, "m.py:77")
+
+
 def test_a_backbone_that_is_cut_at_an_inner_layer_is_a_part() -> None:
     source = (
         "def build():\n"

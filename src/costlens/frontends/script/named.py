@@ -48,17 +48,17 @@ def named(scene: Scene, listed: Sequence[Found]) -> Found:
     try:
         value = resolve(str(target.attribute), scene.names)
     except (LookupError, AttributeError, TypeError) as error:
-        what = f"it has no {target.attribute}"
-        raise InputError(target.where, what, offer(scene) + skipped(scene)) from error
+        what = f"no model is made in line {line}" if line else f"it has no {target.attribute}"
+        raise InputError(target.where, what, offer(scene, listed) + skipped(scene)) from error
     if isinstance(value, scene.keras.Model):
         if target.called:
             raise InputError(target.text, "a model is not called", f"Write {target.attribute}.")
         return found(target.text, value, scene.seen)
     if not callable(value) or isinstance(value, scene.keras.layers.Layer):
-        raise InputError(target.text, f"it is {_article(value)}, no model", offer(scene))
+        raise InputError(target.text, f"it is {_article(value)}, no model", offer(scene, listed))
     made = _call(scene, value, target.args, target.kwargs)
     if not isinstance(made, scene.keras.Model):
-        raise InputError(target.text, f"it gives {_article(made)}, no model", offer(scene))
+        raise InputError(target.text, f"it gives {_article(made)}, no model", offer(scene, listed))
     return found(target.text, made, scene.seen)
 
 
@@ -162,9 +162,10 @@ def required(function: Callable[..., Any]) -> list[str]:
     ]
 
 
-def offer(scene: Scene) -> str:
+def offer(scene: Scene, listed: Sequence[Found] = ()) -> str:
     """What could be typed instead: names that look alike, models, functions of the script."""
     target, names = scene.target, scene.names
+    made = [each.target.removeprefix(f"{target.where}:") for each in listed]
     asked = str(target.attribute or "")
     variables = [n for n, value in held(names) if isinstance(value, scene.keras.Model)]
     factories = _factories(names)
@@ -176,7 +177,7 @@ def offer(scene: Scene) -> str:
     needs |= {name: ", ".join(f"{n}=…" for n in required(names[name])) for name in classes}
     shown = [
         f"{target.where}:{name}({needs[name]})" if needs.get(name) else f"{target.where}:{name}"
-        for name in dict.fromkeys((*alike, *variables, *classes, *made_here))
+        for name in dict.fromkeys((*alike, *made, *variables, *classes, *made_here))
         if name != asked
     ]
     if not shown:
