@@ -110,7 +110,7 @@ def test_files_that_do_not_help(tmp_path: Path, file: str) -> None:
     for name, says in (
         ("other.py", "no class of .* is in the files. They have Other"),
         ("broken.py", "fails: ZeroDivisionError"),
-        ("absent.py", "is no Python file"),
+        ("absent.py", "no such file"),
         ("m.keras", "is no Python file"),
     ):
         with pytest.raises(InputError, match=says) as caught:
