@@ -10,7 +10,8 @@ import pytest
 
 from costlens.errors import InputError
 from costlens.frontends.script.models import Found
-from costlens.frontends.script.session import load
+from costlens.frontends.script.request import Request
+from costlens.frontends.script.session import answer, load
 from costlens.frontends.sizes import InputShape
 from costlens.frontends.target import parse_target
 
@@ -236,3 +237,22 @@ def test_a_failure_names_the_line_of_the_script(source: str, line: int) -> None:
 def test_an_interruption_is_not_a_failure_of_the_script() -> None:
     with pytest.raises(KeyboardInterrupt):
         models("raise KeyboardInterrupt\n")
+
+
+def test_reading_a_scripts_models_gives_them_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(variable: object) -> None:
+        raise AssertionError(f"{variable} is initialised")
+
+    monkeypatch.setattr(keras.Variable, "_deferred_initialize", refuse)
+    source = (
+        "import keras\nimport numpy as np\n"
+        "class Own(keras.Model):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.d = keras.layers.Dense(3)\n"
+        "    def call(self, x): return self.d(x)\n"
+        "own = Own()\nown.compile('sgd', 'mse')\nown.fit(np.ones((8, 4)), np.ones((8, 3)))\n"
+        "net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])\n"
+    )
+    Path("m.py").write_text(source)
+    found = answer(Request("m.py", everything=True)).models
+    assert {model.target: model.params for model in found} == {"m.py:own": 15, "m.py:net": 10}
