@@ -19,6 +19,7 @@ from typing import Any
 from costlens.errors import InputError, LoweringError
 from costlens.frontends import keras_file
 from costlens.frontends.held import Held
+from costlens.frontends.keras_open import is_model
 from costlens.frontends.keras_trace import Frame, Trace
 from costlens.frontends.layercall import Layer, Opaque, Program, ProgramInput, Stored, Tree, leaves
 from costlens.frontends.lowering import LOWERINGS
@@ -121,17 +122,13 @@ def _traced(model: Any, wanted: Wanted) -> Graph:
     def known(variable: Any) -> Any:
         return Opaque("a variable") if variable is None else stored(variable)
 
-    view = View(described, lambda x: Opaque(type(x).__name__), known, lambda x: False, _is_model)
+    view = View(described, lambda x: Opaque(type(x).__name__), known, lambda x: False, is_model)
     program = program_of(traced, view, str(model.name), type(model).__name__)
     named = zip(program.inputs, declared, types, strict=True)
     inputs = tuple(replace(x, name=told.name, shape=type_.shape) for x, told, type_ in named)
     rest = Layer("layer:Model", str(model.name), {}, id(model), tuple(map(stored, model.weights)))
     made: Program = replace(program, inputs=inputs, uncalled=(rest,))
     return check(lower(made, _TABLE, types, wanted.dims))
-
-
-def _is_model(layer: Any) -> bool:
-    return hasattr(layer, "layers") and hasattr(layer, "compile")
 
 
 def _inputs(model: Any, wanted: Wanted) -> tuple[ProgramInput, ...]:

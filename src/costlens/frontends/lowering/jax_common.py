@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from costlens.frontends.layercall import Constant, Known, LayerCall, Tensor
-from costlens.frontends.lowering.build import Builder, Unreadable
+from costlens.frontends.layercall import Known, LayerCall, Tensor
+from costlens.frontends.lowering.build import Builder
 from costlens.ir.types import TensorType
 
 FEW = 4096
@@ -28,6 +28,10 @@ class Number:
 
     type: TensorType
     uniform: bool
+
+    def made(self, b: Builder) -> Tensor:
+        """The numbers as a tensor."""
+        return b.fill(self.type.shape, self.type.dtype, "number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +50,10 @@ class Flipped:
         """Its type: that of the kernel, its axes permuted."""
         return TensorType(tuple(self.of.shape[i] for i in self.perm), self.of.dtype)
 
-
-def tensor(b: Builder, leaf: Any) -> Tensor:
-    """An operand as a tensor; known numbers are a constant."""
-    match leaf:
-        case Tensor():
-            return leaf
-        case Known():
-            return b.constant(Constant(leaf.type, leaf.key))
-        case Number():
-            return b.fill(leaf.type.shape, leaf.type.dtype, "number")
-        case Flipped():
-            turned = b.transpose(leaf.of, leaf.perm)
-            return b.rearrange("flip", turned, turned.shape)
-        case _:
-            raise Unreadable(f"an operand is {type(leaf).__name__}")
-
-
-def tensors(b: Builder, call: LayerCall) -> list[Tensor]:
-    """All operands as tensors."""
-    return [tensor(b, leaf) for leaf in call.args]
+    def made(self, b: Builder) -> Tensor:
+        """The kernel, turned around."""
+        turned = b.transpose(self.of, self.perm)
+        return b.rearrange("flip", turned, turned.shape)
 
 
 def out(call: LayerCall, index: int = 0) -> TensorType:

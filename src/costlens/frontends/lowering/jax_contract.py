@@ -10,8 +10,9 @@ from typing import Any
 
 from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
-from costlens.frontends.lowering.jax_common import Flipped, extra, out, tensor
+from costlens.frontends.lowering.jax_common import Flipped, extra, out
 from costlens.frontends.lowering.jax_window import interpolated
+from costlens.frontends.lowering.operands import tensor
 from costlens.ir.types import Shape
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from costlens.frontends.layercall import Known, LayerCall, Program, Ref, Tensor, Tree
 from costlens.frontends.lowering import tf_control
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.jax_common import Number, tensor
+from costlens.frontends.lowering.jax_common import Number
 from costlens.frontends.lowering.jax_window import resized
+from costlens.frontends.lowering.operands import tensor
 from costlens.ir.types import TensorType, is_int
 
 

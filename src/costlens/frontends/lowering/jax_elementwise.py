@@ -8,7 +8,8 @@ from typing import Any
 
 from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.jax_common import extra, number, out, tensor, uniform
+from costlens.frontends.lowering.jax_common import extra, number, out, uniform
+from costlens.frontends.lowering.operands import tensor
 from costlens.ir.types import promote
 
 _UNARY = {

@@ -7,17 +7,8 @@ from typing import Any
 
 from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.jax_common import (
-    FEW,
-    Flipped,
-    Number,
-    extra,
-    number,
-    out,
-    tensor,
-    tensors,
-    uniform,
-)
+from costlens.frontends.lowering.jax_common import FEW, Flipped, Number, extra, number, out, uniform
+from costlens.frontends.lowering.operands import tensor, tensors
 
 _REDUCE = {
     "reduce_and": "all", "reduce_max": "max", "reduce_min": "min", "reduce_or": "any",

@@ -7,7 +7,8 @@ from math import prod
 
 from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.jax_common import extra, number, out, tensor
+from costlens.frontends.lowering.jax_common import extra, number, out
+from costlens.frontends.lowering.operands import tensor
 from costlens.ir.types import Shape
 
 

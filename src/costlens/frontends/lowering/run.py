@@ -27,8 +27,8 @@ from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
 from costlens.frontends.lowering.declared import complete, disagreement
 from costlens.frontends.lowering.masks import NO_AUTOCAST, PASSES_MASK
 from costlens.frontends.lowering.not_lowered import NOT_LOWERED
+from costlens.frontends.lowering.operands import Marker, tensor
 from costlens.frontends.lowering.policy import read_policy
-from costlens.frontends.lowering.tf_common import Index, Spread, tensor
 from costlens.ir.graph import Graph, Origin
 from costlens.ir.types import TensorType, is_float
 
@@ -121,12 +121,7 @@ class _Runner:
 
     def _whole(self, leaf: Any) -> Any:
         """What only traced operations know how to take, as the tensor that it stands for."""
-        type_ = getattr(leaf, "type", None)
-        if isinstance(leaf, Tensor) or not isinstance(type_, TensorType):
-            return leaf
-        if isinstance(leaf, (Known, Index, Spread)):
-            return tensor(self.b, leaf)
-        return self.b.fill(type_.shape, type_.dtype, "numbers")
+        return tensor(self.b, leaf) if isinstance(leaf, (Known, Marker)) else leaf
 
     def _steps(self, steps: Sequence[Step | Group], values: dict[int, Tree]) -> None:
         for step in steps:

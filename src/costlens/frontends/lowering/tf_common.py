@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from costlens.frontends.layercall import Constant, Known, LayerCall, Tensor, Tree
+from costlens.frontends.layercall import Known, LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
 from costlens.frontends.lowering.geometry import Pairs
+from costlens.frontends.lowering.operands import tensor, tensors
 from costlens.ir.types import TensorType
 
 
@@ -24,6 +25,10 @@ class Index:
     """A counter of a loop or a number computed from it: index arithmetic, which costs nothing."""
 
     type: TensorType
+
+    def made(self, b: Builder) -> Tensor:
+        """The number as a tensor."""
+        return b.fill(self.type.shape, self.type.dtype, "index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +61,9 @@ class Spread:
     whole: Callable[[Pairs], Tensor]
     literal: Callable[[], Tensor]
 
-
-def tensor(b: Builder, leaf: Any) -> Tensor:
-    """An operand as a tensor; known numbers are a constant."""
-    match leaf:
-        case Tensor():
-            return leaf
-        case Known():
-            return b.constant(Constant(leaf.type, leaf.key))
-        case Index():
-            return b.fill(leaf.type.shape, leaf.type.dtype, "index")
-        case Spread():
-            return leaf.literal()
-        case _:
-            raise Unreadable(f"an operand is {type(leaf).__name__}")
-
-
-def tensors(b: Builder, call: LayerCall) -> list[Tensor]:
-    """All operands as tensors."""
-    return [tensor(b, leaf) for leaf in call.args]
+    def made(self, b: Builder) -> Tensor:
+        """The tensor as the trace has it."""
+        return self.literal()
 
 
 def data(b: Builder, call: LayerCall) -> list[Tensor]:

@@ -10,8 +10,9 @@ from typing import Any
 from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.geometry import Pairs, channels, padding_pairs, spatial
+from costlens.frontends.lowering.operands import tensor, tensors
 from costlens.frontends.lowering.ops_contract import einsum as any_einsum
-from costlens.frontends.lowering.tf_common import Spread, dtype_of, out, retyped, tensor, tensors
+from costlens.frontends.lowering.tf_common import Spread, dtype_of, out, retyped
 from costlens.frontends.lowering.tf_dilated import fits, less
 from costlens.frontends.lowering.tf_index import scatter
 from costlens.ir.ops import spatial_axes

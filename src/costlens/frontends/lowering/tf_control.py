@@ -18,7 +18,8 @@ from costlens.frontends.layercall import (
     Tree,
 )
 from costlens.frontends.lowering.build import Builder, Lowering, Unreadable
-from costlens.frontends.lowering.tf_common import Index, Listed, ints, out, tensor
+from costlens.frontends.lowering.operands import tensor
+from costlens.frontends.lowering.tf_common import Index, Listed, ints, out
 from costlens.ir.graph import Node
 from costlens.ir.ops import label_sizes
 from costlens.ir.types import TensorType, is_int

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from costlens.frontends.layercall import Known, LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.geometry import Pairs
-from costlens.frontends.lowering.tf_common import Spread, ints, out, tensor
+from costlens.frontends.lowering.operands import tensor
+from costlens.frontends.lowering.tf_common import Spread, ints, out
 from costlens.ir.ops import spatial_axes
 from costlens.ir.types import Shape
 

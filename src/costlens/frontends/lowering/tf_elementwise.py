@@ -6,15 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from costlens.frontends.layercall import Known, LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.tf_common import (
-    Index,
-    Listed,
-    counted,
-    dtype_of,
-    out,
-    retyped,
-    tensor,
-)
+from costlens.frontends.lowering.operands import tensor
+from costlens.frontends.lowering.tf_common import Index, Listed, counted, dtype_of, out, retyped
 from costlens.ir.types import promote
 
 _UNARY = {

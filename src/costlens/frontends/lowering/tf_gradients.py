@@ -7,17 +7,8 @@ from math import prod
 
 from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.tf_common import (
-    Listed,
-    dtype_of,
-    ints,
-    opaque,
-    out,
-    outs,
-    table,
-    tensor,
-    tensors,
-)
+from costlens.frontends.lowering.operands import tensor, tensors
+from costlens.frontends.lowering.tf_common import Listed, dtype_of, ints, opaque, out, outs, table
 from costlens.frontends.lowering.tf_contract import is_last
 from costlens.frontends.lowering.tf_fold import known
 from costlens.frontends.lowering.tf_index import scatter

@@ -6,18 +6,10 @@ from collections.abc import Mapping
 
 from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
+from costlens.frontends.lowering.operands import tensor, tensors
 from costlens.frontends.lowering.ops_image import hsv_to_rgb, rgb_to_hsv
 from costlens.frontends.lowering.ops_warp import projected
-from costlens.frontends.lowering.tf_common import (
-    looked_up,
-    moved,
-    opaque,
-    out,
-    retyped,
-    table,
-    tensor,
-    tensors,
-)
+from costlens.frontends.lowering.tf_common import looked_up, moved, opaque, out, retyped, table
 from costlens.frontends.lowering.tf_index import scatter
 
 TAPS = {"nearest": 1, "bilinear": 4, "bicubic": 16}

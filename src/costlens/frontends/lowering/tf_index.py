@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
+from costlens.frontends.lowering.operands import tensor, tensors
 from costlens.frontends.lowering.tf_common import (
     Index,
     counted,
@@ -18,8 +19,6 @@ from costlens.frontends.lowering.tf_common import (
     outs,
     retyped,
     table,
-    tensor,
-    tensors,
 )
 from costlens.ir.types import TensorType
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from costlens.frontends.layercall import LayerCall, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.tf_common import opaque, table, tensors
+from costlens.frontends.lowering.operands import tensors
+from costlens.frontends.lowering.tf_common import opaque, table
 
 
 def _cross(b: Builder, call: LayerCall) -> Tree:

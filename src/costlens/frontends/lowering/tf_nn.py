@@ -8,16 +8,9 @@ from typing import Any
 from costlens.frontends.layercall import LayerCall, Tensor, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
 from costlens.frontends.lowering.geometry import spatial
+from costlens.frontends.lowering.operands import tensor, tensors
 from costlens.frontends.lowering.ops_math import fake_quantised
-from costlens.frontends.lowering.tf_common import (
-    ints,
-    opaque,
-    out,
-    outs,
-    table,
-    tensor,
-    tensors,
-)
+from costlens.frontends.lowering.tf_common import ints, opaque, out, outs, table
 from costlens.frontends.lowering.tf_contract import is_last, pairs
 from costlens.frontends.lowering.tf_index import scatter
 from costlens.ir.types import TensorType

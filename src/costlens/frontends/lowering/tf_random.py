@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from costlens.frontends.layercall import LayerCall, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
-from costlens.frontends.lowering.tf_common import filled, moved, out, table, tensor
+from costlens.frontends.lowering.operands import tensor
+from costlens.frontends.lowering.tf_common import filled, moved, out, table
 
 
 def _found(b: Builder, call: LayerCall) -> Tree:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from costlens.frontends.layercall import Known, LayerCall, Tree
 from costlens.frontends.lowering.build import Builder, Lowering
+from costlens.frontends.lowering.operands import tensor, tensors
 from costlens.frontends.lowering.tf_common import (
     Index,
     Spread,
@@ -19,8 +20,6 @@ from costlens.frontends.lowering.tf_common import (
     out,
     retyped,
     table,
-    tensor,
-    tensors,
 )
 from costlens.frontends.lowering.tf_dilated import reshaped, thinned
 from costlens.frontends.lowering.tf_fold import shapes
