@@ -156,6 +156,70 @@ def diffusion() -> keras.Model:
     return keras.Model([x, time], layers.Conv2D(3, 3, padding="same")(residual(up, 8)))
 
 
+class CachedDecoder(layers.Layer):
+    """A decoder layer of a language model: masks, and a cache where it is given."""
+
+    def __init__(self, width: int, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.norm = heads, layers.LayerNormalization()
+        self.query, self.key, self.value = (
+            layers.EinsumDense("btd,dhk->bthk", (None, heads, width // heads)) for _ in range(3)
+        )
+        self.out = layers.EinsumDense("bthk,hkd->btd", (None, width))
+
+    def call(self, x: Any, padding_mask: Any = None, cache: Any = None, index: Any = None) -> Any:
+        y = self.norm(x)
+        query, key, value = self.query(y), self.key(y), self.value(y)
+        if cache is not None:
+            start = [0, 0 if index is None else index, 0, 0]
+            key = ops.slice_update(cache[:, 0], start, key)
+            value = ops.slice_update(cache[:, 1], start, value)
+        scores = ops.einsum("bqhk,bshk->bhqs", query, key)
+        if padding_mask is not None:
+            scores = ops.where(ops.cast(padding_mask[:, None, None, :], "bool"), scores, -1e9)
+        y = x + self.out(ops.einsum("bhqs,bshk->bqhk", ops.softmax(scores), value))
+        return (y, ops.stack([key, value], 1)) if cache is not None else y
+
+
+class Backbone(keras.Model):
+    """A Functional model over a dict of inputs, of layers of its own, as a class."""
+
+    def __init__(self) -> None:
+        tokens = keras.Input((6,), dtype="int32", name="token_ids")
+        mask = keras.Input((6,), dtype="int32", name="padding_mask")
+        x = layers.Embedding(30, 8, name="embedding")(tokens)
+        for i in range(2):
+            x = CachedDecoder(8, 2, name=f"layer_{i}")(x, padding_mask=mask)
+        super().__init__({"token_ids": tokens, "padding_mask": mask}, x, name="backbone")
+
+
+class Step(keras.Model):
+    """One step of generation: one token against a cache of six."""
+
+    def __init__(self) -> None:
+        super().__init__(name="step")
+        self.layer = CachedDecoder(8, 2, name="layer")
+
+    def call(self, inputs: dict[str, Any]) -> Any:
+        return self.layer(inputs["x"], cache=inputs["cache"], index=3)
+
+
+def test_a_backbone_with_masks_and_a_step_with_a_cache() -> None:
+    """Per layer 4 projections of 8 × 8, and 2 products of queries with all keys."""
+    whole = costlens.analyze(build_abstractly(Backbone), verify=True)
+    step = costlens.analyze(
+        build_abstractly(Step),
+        inputs={"x": ("float32", (1, 1, 8)), "cache": ("float32", (1, 2, 6, 2, 4))},
+        verify=True,
+    )
+    for found in (whole, step):
+        assert found.verification is not None
+        assert found.verification.agrees and not found.verification.unread
+        assert found.coverage.complete
+    assert whole.totals.macs == 2 * (4 * 6 * 64 + 2 * 6 * 6 * 8)
+    assert step.totals.macs == 4 * 64 + 2 * 1 * 6 * 8
+
+
 FAMILIES: dict[Callable[[], Any], Any] = {
     vit: None,
     Swin: (32, 32, 3),
@@ -234,6 +298,28 @@ def test_the_command_says_that_both_agree(script: str, capsys: pytest.CaptureFix
     assert main(["analyze", script, "--verify"]) == 0
     out = capsys.readouterr().out
     assert "Verified     2 scopes agree on MACs and parameters with TensorFlow's graph" in out
+
+
+def test_the_command_takes_the_inputs_of_a_subclass(
+    script: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("own.py").write_text(
+        "import keras\n"
+        "class Own(keras.Model):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.table = keras.layers.Embedding(9, 4)\n"
+        "    def call(self, tokens): return self.table(tokens)\n"
+    )
+    read = ["analyze", "own.py:Own", "--format", "json"]
+    for given in ("tokens=int32:2,5", "int32:2,5"):
+        assert main([*read, "--input", given, "--verify", "--training"]) == 0
+        data = json.loads(capsys.readouterr().out)
+        (told,) = data["model"]["inputs"]
+        assert (told["shape"], told["dtype"]) == ([2, 5], "int32")
+        assert data["totals"]["params"] == 36
+    for given, says in (("tokens=5", "is not NAME=DTYPE:SHAPE"), ("tokens=int3:2", "is no dtype")):
+        assert main([*read, "--input", given]) == 2
+        assert says in capsys.readouterr().err
 
 
 def test_the_command_fails_where_they_differ(

@@ -418,6 +418,7 @@ SparseTensorDenseMatMul StatefulPartitionedCall StatelessCase StatelessIf Statel
 TensorListConcat TensorListConcatV2 TensorListElementShape TensorListFromTensor TensorListGather
 TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack TensorListResize
 TensorListScatter TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack While
+XlaDynamicUpdateSlice
 """
 """Contractions, control flow, lists, resources: tested by what functions make of them."""
 

@@ -153,7 +153,14 @@ def _unraveled(b: Builder, call: LayerCall) -> Tree:
     return b.reshape(b.concat(rows, 0), made.shape)
 
 
+def _block(b: Builder, call: LayerCall) -> Tree:
+    """A block written over a tensor, as ``keras.ops.slice_update`` does: the rest is copied."""
+    x, block = (tensor(b, leaf) for leaf in call.args[:2])
+    return scatter(b, (x, block), out(call), "set", "slice_update")
+
+
 OPS: Mapping[str, Lowering] = {
+    "tf:XlaDynamicUpdateSlice": _block,
     "tf:Gather": _gather,
     "tf:GatherV2": _gather,
     "tf:GatherNd": _gather,
