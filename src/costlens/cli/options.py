@@ -79,6 +79,11 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         dest="imports",
         help="a Python file with layers of yours that a saved model needs; it is run",
     )
+    _add_running(parser)
+    add_common(parser)
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
     scripts = parser.add_argument_group("how a script is run (its own arguments follow --)")
     scripts.add_argument(
         "--run", action="store_true", help="run it for real: it trains, downloads and writes"
@@ -89,7 +94,6 @@ def add_target(parser: argparse.ArgumentParser, many: bool = False) -> None:
         metavar="SECONDS",
         help="then read what it has made (default 60; with --run, none)",
     )
-    add_common(parser)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
